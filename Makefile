@@ -1,0 +1,55 @@
+# Everything that is done with this tree. Each recipe is what you would type by hand.
+
+SHELL := /usr/bin/env bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help demo build test bench lint fmt tools clean
+
+CARGO ?= cargo
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+TOOLS := tests/.tools/bin
+
+# Named one by one: the hub's `broken-ack` breaks a promise on purpose and must not slip in.
+FEATURES := firmware-client/host,proto/json
+SCRIPTS := .ci/run $(wildcard deploy/*.sh tests/tools/*.sh)
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## Start a hub and 50 simulated lamps, and watch them; Ctrl-C ends it
+	$(CARGO) build --release --package hub --package device-sim --bins
+	BIN=$(TARGET)/release deploy/demo.sh
+
+build: ## Build all programs for development
+	$(CARGO) build --workspace --bins
+
+# Beside the hub itself the crash tests need one that acknowledges before the disk has it: a test
+# that doesn't catch that one proves nothing.
+test: tools ## Run all tests
+	$(CARGO) build --workspace --bins --features hub/broken-ack
+	cp --remove-destination $(TARGET)/debug/hub $(TARGET)/debug/hub-broken-ack
+	$(CARGO) build --workspace --bins
+	$(CARGO) test --workspace --features $(FEATURES)
+	$(CARGO) run --manifest-path firmware-client/no-std-check/Cargo.toml --target-dir $(TARGET)/no-std-check
+
+bench: ## Measure: parts by criterion, the whole by simulated fleets
+	$(CARGO) bench --package hub
+	$(CARGO) run --release --package device-sim -- bench
+
+lint: tools ## Check form, lints, licences and bans
+	$(CARGO) metadata --locked --format-version 1 >/dev/null
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --features $(FEATURES) -- -D warnings
+	$(CARGO) clippy --package proto --package firmware-client -- -D warnings
+	$(TOOLS)/cargo-deny check bans licenses sources
+	$(TOOLS)/shellcheck $(SCRIPTS)
+
+fmt: ## Bring all sources into form
+	$(CARGO) fmt --all
+
+tools: ## Install what the checks call into tests/.tools
+	@tests/tools/install.sh
+
+clean: ## Remove everything that was built or installed, and the demo's data
+	$(CARGO) clean
+	rm -rf tests/.tools .demo

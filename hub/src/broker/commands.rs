@@ -1,0 +1,283 @@
+//! Drives the ledger: gives it what happens, carries out what it asks.
+//!
+//! The ledger is pure; here it meets the store, the devices' sessions and the channels. All of it
+//! happens under the ledger's lock, so its effects keep their order.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use proto::envelope::{Ack, CommandUpdate, Deliver, Envelope, ErrorCode, Kind};
+use proto::wire::Encode as _;
+use proto::{CommandId, DeviceId, channels};
+
+use super::devices::{DevicePeer, Peer};
+use super::registry::operation;
+use super::{Broker, Ticket};
+use crate::clock::Now;
+use crate::codec::request::{Report, Sending};
+use crate::codec::{Refusal, encode, outbound};
+use crate::ledger::{self, Effect, Input, Ledger, ReplyToken};
+use crate::mailbox::Mailbox;
+use crate::metrics::Limit;
+use crate::store::Table;
+
+/// Requests that wait for the ledger's answer.
+const REPLIES_MAX: usize = 100_000;
+
+/// The ledger, and who waits for it.
+#[derive(Debug)]
+pub struct Desk {
+    pub(crate) ledger: Ledger,
+    replies: HashMap<ReplyToken, (Arc<Mailbox>, u64)>,
+    next_reply: u64,
+}
+
+impl Desk {
+    pub(crate) fn new(ledger: Ledger) -> Self {
+        Self { ledger, replies: HashMap::new(), next_reply: 0 }
+    }
+
+    fn token(&mut self, mailbox: &Arc<Mailbox>, request: u64) -> ReplyToken {
+        self.next_reply += 1;
+        let token = ReplyToken(self.next_reply);
+        if self.replies.len() < REPLIES_MAX {
+            self.replies.insert(token, (mailbox.clone(), request));
+        }
+        token
+    }
+}
+
+impl Broker {
+    /// Accepts a command. The answer goes to the peer's mailbox once it is durable.
+    ///
+    /// # Errors
+    /// The device is not registered, or the payload is not of its type.
+    pub fn send(
+        &self,
+        now: Now,
+        peer: &Peer,
+        request: u64,
+        sending: Sending<'_>,
+    ) -> Result<(), Refusal> {
+        if !self.devices.lock().contains_key(&sending.device) {
+            let text = format!("{} is not registered", sending.device);
+            return Err(Refusal::new(ErrorCode::NotFound, "send.device", text));
+        }
+        if !self.types.contains(sending.type_name) {
+            let text = "is no message type that the hub knows; use lighting.v1.Command";
+            return Err(Refusal::new(ErrorCode::BadValue, "send.type", text));
+        }
+        let payload = sending.content.into_payload(sending.type_name, &self.types, "send.data")?;
+        self.types.check_payload(sending.type_name, &payload).map_err(|error| {
+            Refusal::new(ErrorCode::BadValue, "send.payload", error.to_string())
+        })?;
+        let mut desk = self.desk.lock();
+        let command = ledger::NewCommand {
+            command: CommandId::from_bytes(uuid::Uuid::now_v7().into_bytes()),
+            device: sending.device,
+            sender: peer.identity.to_string().into(),
+            request_id: some(sending.request_id),
+            supersede_key: some(sending.supersede_key),
+            type_name: sending.type_name.into(),
+            payload: bytes::Bytes::copy_from_slice(&payload),
+            ttl: Duration::from_secs(u64::from(sending.ttl_s)),
+            reply: desk.token(&peer.mailbox, request),
+        };
+        self.drive(now, &mut desk, Input::Accept(command));
+        Ok(())
+    }
+
+    /// Withdraws a command that was not sent. The answer goes to the peer's mailbox.
+    pub fn cancel(&self, now: Now, peer: &Peer, request: u64, command: CommandId) {
+        let mut desk = self.desk.lock();
+        let reply = desk.token(&peer.mailbox, request);
+        let by = peer.identity.to_string().into();
+        self.drive(now, &mut desk, Input::Cancel { command, by, reply });
+    }
+
+    /// Takes a device's word on a command. It is acknowledged once it needs no repeating.
+    pub fn report(&self, now: Now, peer: &Peer, session: &DevicePeer, request: u64, report: &Report<'_>) {
+        let mut desk = self.desk.lock();
+        let reply = (request != 0).then(|| desk.token(&peer.mailbox, request));
+        let ignored = desk.ledger.stats().reports_ignored;
+        let input = Input::Report(ledger::Report {
+            device: session.id.clone(),
+            session: session.generation,
+            command: report.command,
+            state: report.report.state,
+            percent: u8::try_from(report.report.percent).unwrap_or(100),
+            detail: report.report.detail.into(),
+            result: bytes::Bytes::copy_from_slice(report.report.result),
+            reply,
+        });
+        self.drive(now, &mut desk, input);
+        self.metrics.reports_ignored.inc_by(desk.ledger.stats().reports_ignored - ignored);
+    }
+
+    pub(crate) fn tell_ledger(&self, now: Now, input: Input) {
+        self.drive(now, &mut self.desk.lock(), input);
+    }
+
+    pub(crate) fn commands_durable(&self, steps: &[(CommandId, u32)]) {
+        if steps.is_empty() {
+            return;
+        }
+        let now = Now::read();
+        let mut desk = self.desk.lock();
+        for (command, step) in steps {
+            self.drive(now, &mut desk, Input::Durable { command: *command, step: *step });
+        }
+    }
+
+    /// Lets the ledger's time pass. Called several times a second.
+    pub(crate) fn commands_tick(&self, now: Now) {
+        let mut desk = self.desk.lock();
+        while desk.ledger.deadline().is_some_and(|deadline| deadline <= now.mono) {
+            self.drive(now, &mut desk, Input::Timeout);
+        }
+    }
+
+    fn drive(&self, now: Now, desk: &mut Desk, input: Input) {
+        desk.ledger.handle(now, input);
+        while let Some(effect) = desk.ledger.poll_effect() {
+            self.carry_out(now, desk, effect);
+        }
+    }
+
+    fn carry_out(&self, now: Now, desk: &mut Desk, effect: Effect) {
+        match effect {
+            Effect::Persist { command, record, step } => {
+                let operation = operation(Table::Command, &command.to_bytes(), Some(record));
+                let ticket = Ticket::Command { command, step };
+                if self.writer().submit(vec![operation], Some(ticket)).is_err() {
+                    self.metrics.limit_hit(Limit::Store);
+                    desk.ledger.handle(now, Input::NotStored { command, step });
+                }
+            }
+            Effect::Forget { command } => {
+                let operation = operation(Table::Command, &command.to_bytes(), None);
+                if self.writer().submit(vec![operation], None).is_err() {
+                    // The record is found and forgotten again after the next start.
+                    self.metrics.limit_hit(Limit::Store);
+                }
+            }
+            Effect::Deliver(delivery) => {
+                if !self.deliver(&delivery) {
+                    let (device, session) = (delivery.device, delivery.session);
+                    desk.ledger.handle(now, Input::DeviceGone { device, session });
+                }
+            }
+            Effect::Update(update) => self.say_update(now, &update),
+            Effect::Reply { token, answer } => {
+                if let Some((mailbox, request)) = desk.replies.remove(&token) {
+                    mailbox.answer(reply(request, &answer)).wake();
+                }
+                if answer.is_ok_and(|accepted| !accepted.duplicate) {
+                    self.metrics.commands_accepted.inc();
+                }
+            }
+            Effect::AckReport { token, .. } => {
+                if let Some((mailbox, request)) = desk.replies.remove(&token) {
+                    let ack = Ack { durable: true, ..Ack::default() };
+                    mailbox.answer(encode(&Envelope { request, kind: Kind::Ack(ack) })).wake();
+                }
+            }
+        }
+    }
+
+    /// Whether the session took it.
+    fn deliver(&self, delivery: &ledger::Delivery) -> bool {
+        let mailbox = {
+            let devices = self.devices.lock();
+            let device = devices.get(&delivery.device);
+            let current = device.filter(|device| device.generation == delivery.session);
+            let Some(mailbox) = current.and_then(|device| device.session.clone()) else {
+                return false;
+            };
+            mailbox
+        };
+        let text = delivery.command.text();
+        let deliver = Deliver {
+            command: text.as_str(),
+            type_name: &delivery.type_name,
+            payload: &delivery.payload,
+            remaining_ms: u32::try_from(delivery.remaining.as_millis()).unwrap_or(u32::MAX),
+            attempt: delivery.attempt,
+            ..Deliver::default()
+        };
+        mailbox.answer(encode(&Envelope::new(Kind::Deliver(deliver)))).wake();
+        true
+    }
+
+    fn say_update(&self, now: Now, update: &ledger::Update) {
+        if update.state.is_terminal() && !update.late {
+            self.metrics.commands_ended.inc();
+        }
+        let text = update.command.text();
+        let message = CommandUpdate {
+            command: text.as_str(),
+            device: update.device.as_str(),
+            state: update.state,
+            percent: u32::from(update.percent),
+            time_unix_ms: update.unix_ms,
+            sender: &update.sender,
+            type_name: &update.type_name,
+            detail: &update.detail,
+            attempt: update.attempt,
+            result: &update.result,
+            request_id: update.request_id.as_deref().unwrap_or_default(),
+            deadline_unix_ms: update.deadline_unix_ms,
+            late: update.late,
+            ..CommandUpdate::default()
+        };
+        let mut payload = Vec::with_capacity(message.encoded_len());
+        message.encode(&mut payload);
+        self.publish_own(now, &channels::COMMANDS, &update.device, &payload);
+    }
+
+    /// What the ledger knows of a command.
+    pub fn with_command<R>(
+        &self,
+        command: &CommandId,
+        look: impl FnOnce(ledger::CommandView<'_>) -> R,
+    ) -> Option<R> {
+        self.desk.lock().ledger.command(command).map(look)
+    }
+
+    /// Commands that wait for a device or run on it.
+    pub fn waiting_commands(&self, device: &DeviceId) -> usize {
+        self.desk.lock().ledger.queue(device).count()
+    }
+}
+
+fn some(text: &str) -> Option<Arc<str>> {
+    (!text.is_empty()).then(|| text.into())
+}
+
+fn reply(request: u64, answer: &Result<ledger::Accepted, ledger::Refusal>) -> bytes::Bytes {
+    match answer {
+        Ok(accepted) => {
+            let text = accepted.command.text();
+            let (command, state) = (text.as_str(), accepted.state);
+            let ack = Ack { command, state, durable: true, ..Ack::default() };
+            encode(&Envelope { request, kind: Kind::Ack(ack) })
+        }
+        Err(error) => outbound::refusal(request, &refusal(*error)),
+    }
+}
+
+fn refusal(error: ledger::Refusal) -> Refusal {
+    use ledger::Refusal as Why;
+    let (code, field, retry_after_ms) = match error {
+        Why::AlreadyEnded { .. } | Why::AlreadySent => (ErrorCode::Conflict, "cancel.command", 0),
+        Why::Busy => (ErrorCode::Unavailable, "", 5_000),
+        Why::Conflict => (ErrorCode::Conflict, "send.request_id", 0),
+        Why::NotFound => (ErrorCode::NotFound, "cancel.command", 0),
+        Why::QueueFull => (ErrorCode::QueueFull, "send.device", 60_000),
+        Why::StoreFull => (ErrorCode::Unavailable, "", 5_000),
+        Why::TooLong { field, .. } => (ErrorCode::BadValue, field, 0),
+        Why::TtlOutOfRange { .. } => (ErrorCode::BadValue, "send.ttl_s", 0),
+    };
+    Refusal::retry(code, field, error.to_string(), retry_after_ms)
+}

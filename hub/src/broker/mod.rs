@@ -1,0 +1,208 @@
+//! The one meeting place: routing, state, storage and the devices' registry come together here.
+//!
+//! The doors call it from their own tasks; it never waits. What has to wait for the disk comes back
+//! as a [`Ticket`] when the commit that covers it is done, on the store's thread.
+//!
+//! ```text
+//!   publish ─▶ judge ─▶ offset ─▶ store (pending) ─▶ mailboxes ─▶ wake
+//!   send ────▶ ledger ─▶ store ─▶ ticket ─▶ ledger ─▶ answer, deliver, update
+//! ```
+//!
+//! Read in this order: [`channel`], [`sequence`], [`publish`], [`subscribe`], [`reader`], [`devices`],
+//! [`presence`], [`registry`], [`commands`], [`credentials`], [`restore`].
+//!
+//! # Locks
+//!
+//! Taken only in this order, each for a few lines, and all dropped before anyone is woken:
+//! ledger, devices, one channel, sequence, then a mailbox or the store's pending batch.
+//!
+//! # Guarantees
+//!
+//! - Positions are hub-wide. Whoever received offset `n` was offered everything before `n` that
+//!   matched: assigning an offset and offering the message are one step.
+//! - Nothing is acknowledged as durable before its commit is.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use parking_lot::{Mutex, RwLock};
+use proto::json::Types;
+use proto::{ChannelPattern, DeviceId};
+
+use crate::access::Directory;
+use crate::clock::Now;
+use crate::codec::Frame;
+use crate::mailbox::{Budget, Mailbox, Overflow, Queue};
+use crate::metrics::Metrics;
+use crate::router::Router;
+use crate::store::Writer;
+use crate::twin::Rules;
+
+pub mod channel;
+pub mod sequence;
+
+pub mod publish;
+
+pub mod reader;
+pub mod subscribe;
+
+pub mod devices;
+pub mod presence;
+pub mod registry;
+pub mod selector;
+
+pub mod commands;
+
+pub mod credentials;
+
+pub mod restore;
+
+mod ticket;
+
+pub use channel::{Channel, Channels};
+pub use devices::Peer;
+pub use reader::Reader;
+pub use ticket::Ticket;
+
+/// Bounds and policies of the broker.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Channels that may exist.
+    pub channels_max: usize,
+    /// Devices that may be registered.
+    pub devices_max: usize,
+    /// Bytes that wait for one device.
+    pub device_mailbox_bytes: usize,
+    /// Bytes that wait for one operator or dashboard.
+    pub person_mailbox_bytes: usize,
+    /// What a dashboard's full mailbox does.
+    pub person_overflow: Overflow,
+    /// Bytes that wait in all mailboxes together.
+    pub mailbox_total_bytes: usize,
+    /// How long a device is gone before it counts as offline.
+    pub offline_after: Duration,
+    /// Connections a second that the hub takes; decides the reconnect window.
+    pub accept_rate: u32,
+    /// Sessions that one device may start.
+    pub device_sessions: devices::SessionRate,
+    /// Devices with a valid certificate register themselves at their first connection.
+    pub auto_register: bool,
+    /// Bounds of the ledger.
+    pub ledger: crate::ledger::Limits,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            channels_max: 2_000_000,
+            devices_max: 200_000,
+            device_mailbox_bytes: 256 * 1024,
+            person_mailbox_bytes: 1024 * 1024,
+            person_overflow: Overflow::Conflate,
+            mailbox_total_bytes: 512 * 1024 * 1024,
+            offline_after: Duration::from_secs(10),
+            accept_rate: 500,
+            device_sessions: devices::SessionRate::default(),
+            auto_register: false,
+            ledger: crate::ledger::Limits::default(),
+        }
+    }
+}
+
+/// Everything that the doors share.
+#[derive(Debug)]
+pub struct Broker {
+    /// Bounds and policies.
+    pub settings: Settings,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// Types of payloads.
+    pub types: Arc<Types>,
+    pub(crate) rules: Rules,
+    pub(crate) channels: RwLock<Channels>,
+    pub(crate) sequence: Mutex<sequence::Sequence>,
+    pub(crate) router: Router,
+    pub(crate) devices: Mutex<devices::Devices>,
+    pub(crate) sessions: Mutex<std::collections::HashMap<u64, Arc<devices::SessionEntry>>>,
+    pub(crate) directory: RwLock<Directory>,
+    pub(crate) desk: Mutex<commands::Desk>,
+    pub(crate) writer: std::sync::OnceLock<Writer<Ticket>>,
+    budget: Arc<Budget>,
+    next_mailbox: AtomicU64,
+}
+
+impl Broker {
+    /// A mailbox for a peer of this kind.
+    fn new_mailbox(&self, is_device: bool) -> Arc<Mailbox> {
+        let id = self.next_mailbox.fetch_add(1, Ordering::Relaxed);
+        let queue = if is_device {
+            Queue::new(Overflow::Disconnect, self.settings.device_mailbox_bytes)
+        } else {
+            Queue::new(self.settings.person_overflow, self.settings.person_mailbox_bytes)
+        };
+        Mailbox::new(id, queue, self.budget.clone())
+    }
+
+    pub(crate) fn writer(&self) -> &Writer<Ticket> {
+        self.writer.get().expect("the writer is set before the broker is shared")
+    }
+
+    /// Bytes that wait in all mailboxes.
+    pub fn waiting_bytes(&self) -> usize {
+        self.budget.used()
+    }
+}
+
+/// How long devices may take to come back after a restart before they count as gone: twice the
+/// window that they were told.
+const UNKNOWN_WINDOWS: u32 = 2;
+
+impl Broker {
+    /// Lets time pass. Called several times a second.
+    pub fn tick(&self, now: Now, started: Instant) {
+        let window = Duration::from_secs(u64::from(self.reconnect_window_s()));
+        self.commands_tick(now);
+        self.presence_tick(now, window * UNKNOWN_WINDOWS, started);
+        let health = self.writer().health(now.mono);
+        let age = health.commit_age.map_or(0, |age| age.as_millis());
+        self.metrics.commit_age_ms.set(i64::try_from(age).unwrap_or(i64::MAX));
+    }
+
+    /// Everything that is counted, as text.
+    pub fn metrics_page(&self) -> String {
+        let stats = self.writer().stats();
+        let count = |counter: &AtomicU64| {
+            i64::try_from(counter.load(Ordering::Relaxed)).unwrap_or(i64::MAX)
+        };
+        self.metrics.commits.set(count(&stats.commits));
+        self.metrics.commit_operations.set(count(&stats.operations));
+        self.metrics.render()
+    }
+
+    /// Whether durable answers are to be expected soon.
+    pub fn is_healthy(&self, now: Now) -> bool {
+        !self.writer().health(now.mono).is_degraded()
+    }
+
+    /// Commits what is pending and ends the store's thread. Waits for the disk.
+    ///
+    /// # Errors
+    /// A commit failed.
+    pub fn close(&self) -> Result<(), crate::store::Failed> {
+        self.writer().close()
+    }
+
+    /// The last values of all channels of a device, in the order of the channels' names.
+    pub fn device_values(&self, id: &DeviceId) -> Vec<Arc<Frame>> {
+        let pattern = ChannelPattern::parse(&format!("{}.{id}.>", proto::channels::PREFIX));
+        let pattern = pattern.expect("a device id is a segment");
+        let channels = self.channels.read();
+        let mut values = Vec::new();
+        for channel in channels.matching(&pattern, None) {
+            let inner = channel.inner.lock();
+            values.extend(inner.state.last().iter().map(|last| last.frame.clone()));
+        }
+        values
+    }
+}

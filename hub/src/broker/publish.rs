@@ -1,0 +1,256 @@
+//! The way of a message: judged, given its place, kept, offered to everyone who wants it.
+
+use std::sync::Arc;
+
+use proto::envelope::{Ack, Envelope, ErrorCode, Kind, Message};
+
+use super::registry::operation;
+use super::{Broker, Channel, Ticket};
+use crate::clock::Now;
+use crate::codec::{Draft, Frame, Refusal, encode};
+use crate::mailbox::{Mailbox, Wake};
+use crate::metrics::{Drop as Dropped, Limit};
+use crate::store::{Operation, Table};
+use crate::twin::{Keep, ReportId, Verdict, merge};
+
+/// A value with all that is known of it.
+#[derive(Debug, Clone, Copy)]
+pub struct Value<'v> {
+    /// Full name of the payload's message, one of the channel's types; empty if it has none.
+    pub type_name: &'v str,
+    /// The encoded message.
+    pub payload: &'v [u8],
+    /// The device's report, or 0 and 0.
+    pub report: ReportId,
+    /// ms since 1970 by the device's clock; 0 unknown.
+    pub measured_unix_ms: u64,
+}
+
+/// Who hears when the value is durable.
+#[derive(Debug)]
+pub enum Receipt<'r> {
+    /// Nobody.
+    None,
+    /// The device, by a cumulative ack.
+    Cumulative(&'r Arc<Mailbox>, &'r Arc<parking_lot::Mutex<ReportId>>),
+    /// A peer that asked with this request id.
+    Answer(&'r Arc<Mailbox>, u64),
+}
+
+/// The key of a last value in the store: the channel, and its type after a byte that no name has.
+pub(crate) fn last_value_key(channel: &str, type_name: &str) -> Box<[u8]> {
+    let mut key = Vec::with_capacity(channel.len() + 1 + type_name.len());
+    key.extend_from_slice(channel.as_bytes());
+    key.push(0);
+    key.extend_from_slice(type_name.as_bytes());
+    key.into_boxed_slice()
+}
+
+impl Channel {
+    /// The type that `name` means on this channel.
+    ///
+    /// # Errors
+    /// The channel doesn't carry it.
+    pub fn type_named<'c>(&'c self, name: &str) -> Result<&'c str, Refusal> {
+        let types = &self.rule.types;
+        let found = match name {
+            "" => types.first(),
+            name => types.iter().find(|known| *known == name),
+        };
+        match found {
+            Some(known) => Ok(known),
+            None if name.is_empty() => Ok(""),
+            None => {
+                let text = if types.is_empty() {
+                    "the channel has no types; leave it empty".to_owned()
+                } else {
+                    format!("is none of the channel's types: {}", types.join(", "))
+                };
+                Err(Refusal::new(ErrorCode::BadValue, "publish.type", text))
+            }
+        }
+    }
+}
+
+impl Broker {
+    /// Puts a value into a channel. The caller has checked the right to.
+    ///
+    /// A report that is not newer than the held one changes nothing; its receipt still comes, once
+    /// what superseded it is durable.
+    ///
+    /// # Errors
+    /// The payload is too long or not of its type, the report comes from a boot that is over, or the
+    /// store has no room: then nothing has happened.
+    pub fn publish(
+        &self,
+        now: Now,
+        channel: &Channel,
+        value: Value<'_>,
+        receipt: &Receipt<'_>,
+    ) -> Result<(), Refusal> {
+        self.check_payload(&value)?;
+        let mut draft = Draft::new(&message(channel, &value, value.payload, now));
+        let mut wakes: Vec<Wake> = Vec::new();
+        {
+            let mut inner = channel.inner.lock();
+            match inner.state.judge(value.type_name, value.report) {
+                Verdict::Newer { skipped } => self.metrics.report_gaps.inc_by(u64::from(skipped > 0)),
+                verdict @ (Verdict::Duplicate | Verdict::Late) => {
+                    drop(inner);
+                    return self.publish_old(verdict, value.report, receipt);
+                }
+            };
+            if channel.rule.keep == Keep::Merge
+                && let Some(held) = inner.state.last_of(value.type_name)
+            {
+                let held = held.frame.message().payload.unwrap_or_default();
+                let merged = self.merged(held, value.payload)?;
+                draft = Draft::new(&message(channel, &value, &merged, now));
+            }
+            let mut sequence = self.sequence.lock();
+            let (offset, ceiling) = sequence.advance();
+            let frame = Arc::new(draft.place(offset));
+            self.keep(channel, &value, &frame, ceiling, receipt)?;
+            for mailbox in inner.audience.receivers(&self.router, channel.name.as_str()) {
+                wakes.push(mailbox.offer(&frame));
+            }
+            drop(sequence);
+            inner.state.take(&channel.rule, &frame, value.report, now.unix_ms);
+        }
+        self.metrics.published.inc();
+        for wake in wakes {
+            wake.wake();
+        }
+        Ok(())
+    }
+
+    /// A report that arrived after a newer one, or twice.
+    fn publish_old(
+        &self,
+        verdict: Verdict,
+        report: ReportId,
+        receipt: &Receipt<'_>,
+    ) -> Result<(), Refusal> {
+        let reason =
+            if verdict == Verdict::Duplicate { Dropped::Duplicate } else { Dropped::Late };
+        self.metrics.dropped(reason, 1);
+        if let Some(ticket) = ticket(receipt, report, 0, true) {
+            self.submit(Vec::new(), Some(ticket))?;
+        }
+        Ok(())
+    }
+
+    /// Gives the message to the store, before anyone sees it: if there is no room, it never was.
+    fn keep(
+        &self,
+        channel: &Channel,
+        value: &Value<'_>,
+        frame: &Frame,
+        ceiling: Option<u64>,
+        receipt: &Receipt<'_>,
+    ) -> Result<(), Refusal> {
+        let mut operations = Vec::new();
+        if let Some(ceiling) = ceiling {
+            operations.push(super::restore::ceiling_operation(ceiling));
+        }
+        if channel.rule.keep != Keep::None {
+            let key = last_value_key(channel.name.as_str(), value.type_name);
+            let body = Some(frame.body());
+            operations.push(operation(Table::LastValue, &key, body));
+        }
+        // A cumulative ack speaks of all of a device's channels, so it always waits for the disk.
+        let waits = channel.rule.durable || matches!(receipt, Receipt::Cumulative(..));
+        let mut ticket = ticket(receipt, value.report, frame.offset(), waits);
+        let at_once = if waits { None } else { ticket.take() };
+        if !operations.is_empty() || ticket.is_some() {
+            self.submit(operations, ticket)?;
+        }
+        if let Some(ticket) = at_once {
+            self.committed(vec![ticket]);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn submit(
+        &self,
+        operations: Vec<Operation>,
+        ticket: Option<Ticket>,
+    ) -> Result<(), Refusal> {
+        self.writer().submit(operations, ticket).map_err(|_| {
+            self.metrics.limit_hit(Limit::Store);
+            self.metrics.dropped(Dropped::StoreBusy, 1);
+            let text = "the store can't take more now; try again";
+            Refusal::retry(ErrorCode::Unavailable, "", text, 1000)
+        })
+    }
+
+    fn check_payload(&self, value: &Value<'_>) -> Result<(), Refusal> {
+        let length = value.payload.len();
+        if length > proto::limits::PAYLOAD_BYTES_MAX {
+            self.metrics.limit_hit(Limit::Payload);
+            self.metrics.dropped(Dropped::TooLarge, 1);
+            let max = proto::limits::PAYLOAD_BYTES_MAX;
+            let text = format!("has {length} bytes; at most {max}");
+            return Err(Refusal::new(ErrorCode::StateLimit, "publish.payload", text));
+        }
+        if value.type_name.is_empty() {
+            return Ok(());
+        }
+        self.types.check_payload(value.type_name, value.payload).map_err(|error| {
+            self.metrics.dropped(Dropped::BadValue, 1);
+            Refusal::new(ErrorCode::BadValue, "publish.payload", error.to_string())
+        })
+    }
+
+    fn merged(&self, held: &[u8], patch: &[u8]) -> Result<Vec<u8>, Refusal> {
+        let bad = |text: String| {
+            self.metrics.dropped(Dropped::BadValue, 1);
+            Refusal::new(ErrorCode::BadValue, "publish.payload", text)
+        };
+        let merged = merge::merge(held, patch).map_err(|error| bad(error.to_string()))?;
+        let max = proto::limits::PAYLOAD_BYTES_MAX;
+        if merged.len() > max {
+            return Err(bad(format!("merged with the held value it is over {max} bytes")));
+        }
+        Ok(merged)
+    }
+}
+
+fn message<'m>(
+    channel: &'m Channel,
+    value: &Value<'m>,
+    payload: &'m [u8],
+    now: Now,
+) -> Message<'m> {
+    Message {
+        channel: channel.name.as_str(),
+        payload: Some(payload),
+        time_unix_ms: now.unix_ms,
+        boot: value.report.boot,
+        seq: value.report.seq,
+        measured_unix_ms: value.measured_unix_ms,
+        type_name: value.type_name,
+        ..Message::default()
+    }
+}
+
+fn ticket(
+    receipt: &Receipt<'_>,
+    report: ReportId,
+    revision: u64,
+    durable: bool,
+) -> Option<Ticket> {
+    match receipt {
+        Receipt::None => None,
+        Receipt::Cumulative(mailbox, durable) => Some(Ticket::Report {
+            mailbox: (*mailbox).clone(),
+            durable: (*durable).clone(),
+            report,
+        }),
+        Receipt::Answer(mailbox, request) => {
+            let ack = Ack { revision, durable, ..Ack::default() };
+            let envelope = encode(&Envelope { request: *request, kind: Kind::Ack(ack) });
+            Some(Ticket::Answer { mailbox: (*mailbox).clone(), envelope })
+        }
+    }
+}

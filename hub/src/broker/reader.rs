@@ -1,0 +1,204 @@
+//! What one connection still has to send before what waits in its mailbox: recovered messages,
+//! snapshots, and the newest values after it lagged.
+//!
+//! Everything is pulled, a page at a time, when the connection has room: a reader holds a place in
+//! the list of channels and never a copy of what it will send.
+//!
+//! # After a lag
+//!
+//! The reader scans all channels of its subscriptions for values that changed since, again and again,
+//! while the mailbox counts instead of queueing. When a scan found few changes it resumes: the
+//! mailbox queues again from a position on, and one last pass brings what changed up to that
+//! position. A reader that is slower than the changes keeps scanning, and so gets the newest value of
+//! every channel in turn, at its own pace, in bounded memory.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use proto::envelope::{Envelope, Gap, GapReason, Kind, Position};
+use proto::{ChannelName, ChannelPattern};
+
+use super::Broker;
+use super::channel::{Page, Revisions};
+use super::subscribe::Beginning;
+use crate::codec::Frame;
+use crate::mailbox::{Lag, Mailbox};
+use crate::metrics::Drop as Dropped;
+
+/// A scan that found so few values ends the lag.
+const FEW_VALUES: usize = 256;
+
+/// Something to send.
+#[derive(Debug)]
+pub enum Piece {
+    /// A message.
+    Message(Arc<Frame>),
+    /// A page of last values.
+    Snapshot {
+        /// The subscription.
+        pattern: ChannelPattern,
+        /// The values.
+        values: Vec<Arc<Frame>>,
+        /// No page of this pass follows.
+        last: bool,
+        /// Complete up to here.
+        position: Position<'static>,
+    },
+}
+
+/// The subscriptions of one connection, and what they owe it.
+#[derive(Debug, Default)]
+pub struct Reader {
+    patterns: Vec<ChannelPattern>,
+    work: VecDeque<Work>,
+    lagging: Option<Scan>,
+}
+
+#[derive(Debug)]
+enum Work {
+    Recovered(VecDeque<Arc<Frame>>),
+    Pass { pattern: ChannelPattern, revisions: Revisions, cursor: Option<ChannelName> },
+}
+
+/// One round over the channels of all subscriptions.
+#[derive(Debug)]
+struct Scan {
+    /// Where the order stood when the round began.
+    began: u64,
+    values: usize,
+}
+
+impl Reader {
+    /// Takes up a subscription. A pattern that is there already begins anew.
+    pub fn begin(&mut self, pattern: &ChannelPattern, beginning: Beginning) {
+        if !self.patterns.contains(pattern) {
+            self.patterns.push(pattern.clone());
+        }
+        if let Some(frames) = beginning.recovered {
+            self.work.push_back(Work::Recovered(frames.into()));
+        }
+        if let Some(revisions) = beginning.snapshot {
+            self.pass(pattern.clone(), revisions);
+        }
+    }
+
+    /// Ends a subscription.
+    pub fn end(&mut self, pattern: &ChannelPattern) {
+        self.patterns.retain(|known| known != pattern);
+        self.work.retain(|work| match work {
+            Work::Recovered(_) => true,
+            Work::Pass { pattern: of, .. } => of != pattern,
+        });
+    }
+
+    /// The patterns subscribed to.
+    pub fn patterns(&self) -> &[ChannelPattern] {
+        &self.patterns
+    }
+
+    /// The mailbox left messages out: what is owed is no queue any more but the newest values.
+    pub fn lag(&mut self, broker: &Broker, lag: Lag) -> Envelope<'static> {
+        broker.metrics.gaps.inc();
+        broker.metrics.dropped(Dropped::SlowReader, lag.dropped);
+        self.scan(broker, lag.from.saturating_sub(1));
+        gap(lag, true)
+    }
+
+    /// Whether something is owed before the mailbox.
+    pub fn is_behind(&self) -> bool {
+        !self.work.is_empty() || self.lagging.is_some()
+    }
+
+    /// The next thing to send, or `None` if the mailbox is next. An empty page is not sent; so this
+    /// may return nothing while [`Reader::is_behind`] holds, after a bounded amount of looking.
+    pub fn next(
+        &mut self,
+        broker: &Broker,
+        mailbox: &Mailbox,
+        page_bytes: usize,
+    ) -> Option<Piece> {
+        match self.work.front_mut() {
+            None => {
+                self.finish_scan(broker, mailbox);
+                None
+            }
+            Some(Work::Recovered(frames)) => {
+                let frame = frames.pop_front();
+                if frames.is_empty() {
+                    self.work.pop_front();
+                }
+                frame.map(Piece::Message)
+            }
+            Some(Work::Pass { .. }) => self.next_page(broker, page_bytes),
+        }
+    }
+
+    fn next_page(&mut self, broker: &Broker, page_bytes: usize) -> Option<Piece> {
+        let Some(Work::Pass { pattern, revisions, cursor }) = self.work.front_mut() else {
+            return None;
+        };
+        let Page { values, next } =
+            broker.channels.read().page(pattern, *revisions, cursor.as_ref(), page_bytes);
+        let last = next.is_none();
+        let scanning = self.lagging.is_some();
+        if let Some(scan) = &mut self.lagging {
+            scan.values += values.len();
+        }
+        // The pages of a scan have no end that means anything; the pass that ends the lag has.
+        let send = !values.is_empty() || (last && !scanning);
+        let piece = send.then(|| Piece::Snapshot {
+            pattern: pattern.clone(),
+            values,
+            last: last && !scanning,
+            position: Position {
+                epoch: broker.position().epoch,
+                offset: if scanning { revisions.after } else { revisions.up_to },
+                ..Position::default()
+            },
+        });
+        *cursor = next;
+        if last {
+            self.work.pop_front();
+            broker.metrics.snapshots.inc();
+        }
+        piece
+    }
+
+    /// A round is over: resume if little changed meanwhile, else go round again.
+    fn finish_scan(&mut self, broker: &Broker, mailbox: &Mailbox) {
+        let Some(scan) = self.lagging.take() else { return };
+        if scan.values > FEW_VALUES {
+            return self.scan(broker, scan.began);
+        }
+        let (position, dropped) = broker.resume(mailbox);
+        broker.metrics.dropped(Dropped::SlowReader, dropped);
+        let revisions = Revisions { after: scan.began, up_to: position.offset };
+        for pattern in self.patterns.clone() {
+            self.pass(pattern, revisions);
+        }
+    }
+
+    fn scan(&mut self, broker: &Broker, after: u64) {
+        let began = broker.position().offset;
+        self.lagging = Some(Scan { began, values: 0 });
+        for pattern in self.patterns.clone() {
+            self.pass(pattern, Revisions { after, up_to: u64::MAX });
+        }
+    }
+
+    fn pass(&mut self, pattern: ChannelPattern, revisions: Revisions) {
+        self.work.push_back(Work::Pass { pattern, revisions, cursor: None });
+    }
+}
+
+/// The envelope that tells of messages that were left out.
+pub fn gap(lag: Lag, snapshot_follows: bool) -> Envelope<'static> {
+    Envelope::new(Kind::Gap(Gap {
+        from: lag.from,
+        to: lag.to,
+        dropped: lag.dropped,
+        reason: GapReason::SlowReader,
+        snapshot_follows,
+        ..Gap::default()
+    }))
+}

@@ -1,0 +1,341 @@
+//! The registry of devices: added, listed, removed. What is answered is durable.
+
+use std::collections::BTreeMap;
+
+use prost::Message as _;
+use proto::envelope::ErrorCode;
+use proto::messages::lamplighter::v1::Registration as RegistrationMessage;
+use proto::{CloseCode, DeviceId, channels};
+
+use super::devices::{Device, Registration};
+use super::selector::Selector;
+use super::{Broker, Ticket};
+use crate::access::{Credential, Subject, Token, TokenHash};
+use crate::clock::Now;
+use crate::codec::Refusal;
+use crate::ledger;
+use crate::metrics::Limit;
+use crate::store::{Operation, Table};
+
+/// Labels of one device.
+const LABELS_MAX: usize = 32;
+/// Bytes of a label's key or value, or of a profile.
+const LABEL_BYTES_MAX: usize = 128;
+
+/// A device to be added.
+#[derive(Debug, Clone, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewDevice {
+    /// Its id.
+    pub id: String,
+    /// For selectors.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+    /// Which settings it shares with others.
+    #[serde(default)]
+    pub profile: String,
+    /// 1e-7 degrees, WGS 84.
+    pub latitude_e7: Option<i32>,
+    /// 1e-7 degrees, WGS 84.
+    pub longitude_e7: Option<i32>,
+}
+
+/// What happens to devices that exist already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Existing {
+    /// The request is refused.
+    Refuse,
+    /// They get a new token and the given labels; their sessions with the old token end.
+    NewToken,
+}
+
+/// A device as lists show it.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct DeviceView {
+    /// Its id.
+    pub id: String,
+    /// For selectors.
+    pub labels: BTreeMap<String, String>,
+    /// Which settings it shares with others.
+    pub profile: String,
+    /// 1e-7 degrees, WGS 84.
+    pub latitude_e7: Option<i32>,
+    /// 1e-7 degrees, WGS 84.
+    pub longitude_e7: Option<i32>,
+    /// ms since 1970, UTC.
+    pub created_unix_ms: u64,
+    /// `null` where the hub doesn't know.
+    pub online: Option<bool>,
+    /// ms since 1970 from when on; 0 if never seen.
+    pub since_unix_ms: u64,
+    /// Why it is gone or unknown.
+    pub reason: String,
+}
+
+impl Broker {
+    /// Adds devices, all or none, each with a token that is shown here and never again. The answer
+    /// waits for the disk.
+    ///
+    /// # Errors
+    /// An id or a label is not valid, a device exists, or there are as many as may be.
+    pub async fn add_devices(
+        &self,
+        now: Now,
+        new: Vec<NewDevice>,
+        existing: Existing,
+    ) -> Result<Vec<(DeviceId, Token)>, Refusal> {
+        let checked: Vec<(DeviceId, NewDevice)> =
+            new.into_iter().map(check).collect::<Result<_, _>>()?;
+        let (done, wait) = tokio::sync::oneshot::channel();
+        let added = {
+            let mut devices = self.devices.lock();
+            self.may_add(&devices, &checked, existing)?;
+            let mut operations = Vec::new();
+            let mut added = Vec::new();
+            for (id, new) in checked {
+                let token = Token::generate();
+                operations.extend(self.add(now, &mut devices, &id, new, &token));
+                added.push((id, token));
+            }
+            self.submit(operations, Some(Ticket::Waiter(done)))?;
+            added
+        };
+        durable(wait).await?;
+        Ok(added)
+    }
+
+    fn may_add(
+        &self,
+        devices: &super::devices::Devices,
+        new: &[(DeviceId, NewDevice)],
+        existing: Existing,
+    ) -> Result<(), Refusal> {
+        let mut fresh = 0;
+        for (id, _) in new {
+            if !devices.contains_key(id) {
+                fresh += 1;
+            } else if existing == Existing::Refuse {
+                let text = format!("{id} is registered already");
+                return Err(Refusal::new(ErrorCode::Conflict, "id", text));
+            }
+        }
+        if devices.len() + fresh > self.settings.devices_max {
+            self.metrics.limit_hit(Limit::Devices);
+            let text = format!("at most {} devices may be registered", self.settings.devices_max);
+            return Err(Refusal::new(ErrorCode::Limit, "", text));
+        }
+        Ok(())
+    }
+
+    fn add(
+        &self,
+        now: Now,
+        devices: &mut super::devices::Devices,
+        id: &DeviceId,
+        new: NewDevice,
+        token: &Token,
+    ) -> Vec<Operation> {
+        let mut operations = Vec::new();
+        let device = devices.entry(id.clone()).or_insert_with(|| Device::new(Registration::default()));
+        let created = match device.registration.created_unix_ms {
+            0 => now.unix_ms,
+            created => created,
+        };
+        if let Some(old) = device.token.replace(token.hash()) {
+            self.directory.write().remove_where(|hash, _| *hash == old);
+            self.close_sessions(CloseCode::REVOKED, |entry| entry.token == Some(old));
+            operations.push(operation(Table::Token, &old.0, None));
+        }
+        device.registration = Registration {
+            labels: new.labels,
+            profile: new.profile,
+            latitude_e7: new.latitude_e7,
+            longitude_e7: new.longitude_e7,
+            created_unix_ms: created,
+            token_hash: hex(&token.hash()),
+        };
+        let credential = Credential {
+            subject: Subject::Device(id.as_str().to_owned()),
+            created_unix_ms: now.unix_ms,
+        };
+        operations.push(operation(Table::Token, &token.hash().0, Some(json(&credential))));
+        operations.push(registration_operation(id, &device.registration));
+        self.directory.write().insert(token.hash(), credential);
+        self.say_registration(now, id, &device.registration);
+        operations
+    }
+
+    /// Registers a device that came with a valid certificate, if the settings say so.
+    pub(crate) fn register_itself(&self, now: Now, id: &DeviceId) -> bool {
+        let mut devices = self.devices.lock();
+        if devices.contains_key(id) {
+            return true;
+        }
+        if !self.settings.auto_register || devices.len() >= self.settings.devices_max {
+            return false;
+        }
+        let registration = Registration { created_unix_ms: now.unix_ms, ..Registration::default() };
+        if self.submit(vec![registration_operation(id, &registration)], None).is_err() {
+            return false;
+        }
+        self.say_registration(now, id, &registration);
+        devices.insert(id.clone(), Device::new(registration));
+        true
+    }
+
+    /// Takes a device out: its session and its waiting commands end. The answer waits for the disk.
+    ///
+    /// # Errors
+    /// There is no such device.
+    pub async fn remove_device(&self, now: Now, id: &DeviceId) -> Result<(), Refusal> {
+        let (done, wait) = tokio::sync::oneshot::channel();
+        {
+            let mut devices = self.devices.lock();
+            let Some(device) = devices.get(id) else {
+                let text = format!("{id} is not registered");
+                return Err(Refusal::new(ErrorCode::NotFound, "id", text));
+            };
+            let mut operations = vec![operation(Table::Device, id.as_str().as_bytes(), None)];
+            if let Some(token) = device.token {
+                operations.push(operation(Table::Token, &token.0, None));
+            }
+            self.submit(operations, Some(Ticket::Waiter(done)))?;
+            if let Some(device) = devices.remove(id) {
+                if let Some(token) = device.token {
+                    self.directory.write().remove_where(|hash, _| *hash == token);
+                }
+                if let Some(session) = device.session {
+                    self.metrics.devices_online.dec();
+                    session.close(CloseCode::REVOKED).wake();
+                }
+            }
+            let removed = RegistrationMessage {
+                device: id.as_str().to_owned(),
+                removed: true,
+                ..RegistrationMessage::default()
+            };
+            self.publish_own(now, &channels::REGISTRATION, id, &removed.encode_to_vec());
+        }
+        self.tell_ledger(now, ledger::Input::DeviceRemoved { device: id.clone() });
+        durable(wait).await
+    }
+
+    /// Devices that `selector` means, in the order of their ids, from after `cursor` on; and whether
+    /// more follow. Costs a walk over all devices.
+    pub fn list_devices(
+        &self,
+        selector: &Selector,
+        cursor: &str,
+        limit: usize,
+    ) -> (Vec<DeviceView>, bool) {
+        let devices = self.devices.lock();
+        let mut found: Vec<_> = devices
+            .iter()
+            .filter(|(id, device)| {
+                let registration = &device.registration;
+                id.as_str() > cursor
+                    && selector.matches(id.as_str(), &registration.profile, &registration.labels)
+            })
+            .collect();
+        found.sort_unstable_by_key(|(id, _)| *id);
+        let more = found.len() > limit;
+        found.truncate(limit);
+        (found.into_iter().map(|(id, device)| view(id, device)).collect(), more)
+    }
+
+    /// One device.
+    pub fn device(&self, id: &DeviceId) -> Option<DeviceView> {
+        self.devices.lock().get(id).map(|device| view(id, device))
+    }
+
+    fn say_registration(&self, now: Now, id: &DeviceId, registration: &Registration) {
+        let message = RegistrationMessage {
+            device: id.as_str().to_owned(),
+            labels: registration.labels.clone(),
+            profile: registration.profile.clone(),
+            latitude_e7: registration.latitude_e7,
+            longitude_e7: registration.longitude_e7,
+            created_unix_ms: registration.created_unix_ms,
+            removed: false,
+        };
+        self.publish_own(now, &channels::REGISTRATION, id, &message.encode_to_vec());
+    }
+}
+
+/// Waits until a commit is done.
+pub(crate) async fn durable(wait: tokio::sync::oneshot::Receiver<()>) -> Result<(), Refusal> {
+    wait.await.map_err(|_| {
+        let text = "the store has stopped; whether it was kept is unknown";
+        Refusal::retry(ErrorCode::Unavailable, "", text, 5000)
+    })
+}
+
+pub(crate) fn operation(table: Table, key: &[u8], value: Option<bytes::Bytes>) -> Operation {
+    let made = match value {
+        Some(value) => Operation::put(table, key, value),
+        None => Operation::delete(table, key),
+    };
+    made.expect("keys and values are checked against the protocol's limits, which are lower")
+}
+
+pub(crate) fn json(value: &impl serde::Serialize) -> bytes::Bytes {
+    serde_json::to_vec(value).expect("records of text and numbers have JSON").into()
+}
+
+pub(crate) fn hex(hash: &TokenHash) -> String {
+    hash.0.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn registration_operation(id: &DeviceId, registration: &Registration) -> Operation {
+    operation(Table::Device, id.as_str().as_bytes(), Some(json(registration)))
+}
+
+fn view(id: &DeviceId, device: &Device) -> DeviceView {
+    let registration = &device.registration;
+    DeviceView {
+        id: id.as_str().to_owned(),
+        labels: registration.labels.clone(),
+        profile: registration.profile.clone(),
+        latitude_e7: registration.latitude_e7,
+        longitude_e7: registration.longitude_e7,
+        created_unix_ms: registration.created_unix_ms,
+        online: device.presence.online(),
+        since_unix_ms: device.presence.since_unix_ms(),
+        reason: device.presence.reason().to_owned(),
+    }
+}
+
+fn check(new: NewDevice) -> Result<(DeviceId, NewDevice), Refusal> {
+    let bad = |field, text: String| Err(Refusal::new(ErrorCode::BadValue, field, text));
+    let id = match DeviceId::parse(&new.id) {
+        Ok(id) => id,
+        Err(error) => {
+            return bad("id", format!("is not a device id: it {error}; use [a-z0-9][a-z0-9-]{{2,63}}"));
+        }
+    };
+    if new.labels.len() > LABELS_MAX {
+        return bad("labels", format!("{id} has {} labels; at most {LABELS_MAX}", new.labels.len()));
+    }
+    let texts = new.labels.iter().flat_map(|(key, value)| [key, value]).chain([&new.profile]);
+    for text in texts {
+        if text.len() > LABEL_BYTES_MAX || text.chars().any(char::is_control) {
+            let text = format!(
+                "a label of {id} is over {LABEL_BYTES_MAX} bytes or has control characters"
+            );
+            return bad("labels", text);
+        }
+    }
+    if new.labels.keys().any(|key| key.is_empty() || key.contains(['=', ',', '\'', '"'])) {
+        return bad("labels", format!("a label key of {id} is empty or has one of = , ' \""));
+    }
+    let in_range = |value: Option<i32>, max: i32| value.is_none_or(|v| (-max..=max).contains(&v));
+    let position = (new.latitude_e7, new.longitude_e7);
+    if !in_range(position.0, 900_000_000)
+        || !in_range(position.1, 1_800_000_000)
+        || position.0.is_some() != position.1.is_some()
+    {
+        let text = format!("the position of {id} needs both, within ±90 and ±180 degrees");
+        return bad("latitude_e7", text);
+    }
+    Ok((id, new))
+}

@@ -1,0 +1,241 @@
+//! How a broker comes to life: from the store, before anyone can connect.
+//!
+//! Everything that was stored is read into memory once; from then on nothing is read from the disk.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use parking_lot::{Mutex, RwLock};
+use proto::envelope::Presence;
+use proto::json::Types;
+use proto::{ChannelName, DeviceId, channels};
+
+use super::channel::{Channel, Channels};
+use super::commands::Desk;
+use super::devices::{Device, Devices, Registration};
+use super::registry::operation;
+use super::sequence::Sequence;
+use super::{Broker, Settings, Ticket, presence};
+use crate::access::{Credential, Directory, TokenHash};
+use crate::clock::Now;
+use crate::codec::Frame;
+use crate::ledger::Ledger;
+use crate::mailbox::Budget;
+use crate::metrics::Metrics;
+use crate::router::Router;
+use crate::store::{Operation, Store, StoreError, Table, Writer};
+use crate::twin::{ReportId, Rules};
+
+const CEILING_KEY: &[u8] = b"ceiling";
+
+/// Records that could not be read; each was logged, and stays in the store as it is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Restored {
+    /// Last values.
+    pub values: usize,
+    /// Devices.
+    pub devices: usize,
+    /// Commands.
+    pub commands: usize,
+    /// Records that were skipped.
+    pub unreadable: usize,
+}
+
+pub(crate) fn ceiling_operation(ceiling: u64) -> Operation {
+    operation(Table::Meta, CEILING_KEY, Some(ceiling.to_be_bytes().to_vec().into()))
+}
+
+impl Broker {
+    /// Reads the store. The caller then starts the writer on the same store and gives it to
+    /// [`Broker::begin`].
+    ///
+    /// # Errors
+    /// The store can't be read.
+    pub fn restore(
+        settings: Settings,
+        rules: Rules,
+        metrics: Arc<Metrics>,
+        store: &dyn Store,
+        now: Now,
+    ) -> Result<(Arc<Self>, Restored), StoreError> {
+        let mut restored = Restored::default();
+        let directory = tokens(store, &mut restored)?;
+        let mut devices = registrations(store, &directory, &mut restored)?;
+        let channels = last_values(store, &rules, &mut devices, &mut restored)?;
+        let mut ledger = Ledger::new(settings.ledger);
+        store.scan(Table::Command, &mut |_, record| match ledger.restore(now, record) {
+            Ok(_) => restored.commands += 1,
+            Err(error) => skip("command", &error, &mut restored.unreadable),
+        })?;
+        metrics.channels.set(i64::try_from(channels.len()).unwrap_or(i64::MAX));
+        let broker = Self {
+            metrics,
+            types: Arc::new(Types::built_in()),
+            rules,
+            channels: RwLock::new(channels),
+            sequence: Mutex::new(Sequence::start(random_epoch(), ceiling(store)?)),
+            router: Router::default(),
+            devices: Mutex::new(devices),
+            sessions: Mutex::new(HashMap::new()),
+            directory: RwLock::new(directory),
+            desk: Mutex::new(Desk::new(ledger)),
+            writer: std::sync::OnceLock::new(),
+            budget: Budget::new(settings.mailbox_total_bytes),
+            next_mailbox: AtomicU64::new(1),
+            settings,
+        };
+        Ok((Arc::new(broker), restored))
+    }
+
+    /// Takes the writer, makes the ceiling of this epoch durable, and says what a restart makes
+    /// unknown. Nothing is published before.
+    ///
+    /// # Errors
+    /// The store has stopped.
+    pub async fn begin(&self, writer: Writer<Ticket>, now: Now) -> Result<(), crate::codec::Refusal> {
+        assert!(self.writer.set(writer).is_ok(), "a broker begins once");
+        let ceiling = self.sequence.lock().ceiling();
+        let (done, wait) = tokio::sync::oneshot::channel();
+        self.submit(vec![ceiling_operation(ceiling)], Some(Ticket::Waiter(done)))?;
+        super::registry::durable(wait).await?;
+        self.presence_unknown(now, &mut self.devices.lock());
+        self.commands_tick(now);
+        Ok(())
+    }
+}
+
+/// Two hubs that ran on one folder, one after the other, never have the same epoch.
+fn random_epoch() -> u64 {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes).expect("the operating system has randomness");
+    u64::from_be_bytes(bytes) >> 11 | 1
+}
+
+fn ceiling(store: &dyn Store) -> Result<u64, StoreError> {
+    let mut ceiling = 0;
+    store.scan(Table::Meta, &mut |key, value| {
+        if key == CEILING_KEY
+            && let Ok(bytes) = value.try_into()
+        {
+            ceiling = u64::from_be_bytes(bytes);
+        }
+    })?;
+    Ok(ceiling)
+}
+
+fn tokens(store: &dyn Store, restored: &mut Restored) -> Result<Directory, StoreError> {
+    let mut directory = Directory::default();
+    store.scan(Table::Token, &mut |key, value| {
+        match (key.try_into(), serde_json::from_slice::<Credential>(value)) {
+            (Ok(hash), Ok(credential)) => directory.insert(TokenHash(hash), credential),
+            (Ok(_), Err(error)) => skip("token", &error, &mut restored.unreadable),
+            (Err(_), _) => skip("token", &"its key is no hash", &mut restored.unreadable),
+        }
+    })?;
+    Ok(directory)
+}
+
+fn registrations(
+    store: &dyn Store,
+    directory: &Directory,
+    restored: &mut Restored,
+) -> Result<Devices, StoreError> {
+    let mut devices = Devices::new();
+    store.scan(Table::Device, &mut |key, value| {
+        let id = std::str::from_utf8(key).ok().and_then(|text| DeviceId::parse(text).ok());
+        match (id, serde_json::from_slice::<Registration>(value)) {
+            (Some(id), Ok(registration)) => {
+                let token = from_hex(&registration.token_hash);
+                let mut device = Device::new(registration);
+                device.token = token.filter(|token| directory.find(token).is_some());
+                devices.insert(id, device);
+            }
+            (Some(_), Err(error)) => skip("device", &error, &mut restored.unreadable),
+            (None, _) => skip("device", &"its key is no id", &mut restored.unreadable),
+        }
+    })?;
+    restored.devices = devices.len();
+    Ok(devices)
+}
+
+fn last_values(
+    store: &dyn Store,
+    rules: &Rules,
+    devices: &mut Devices,
+    restored: &mut Restored,
+) -> Result<Channels, StoreError> {
+    let mut channels = Channels::default();
+    store.scan(Table::LastValue, &mut |_, body| {
+        match Frame::restore(body).map_err(|error| error.to_string()).and_then(|frame| {
+            let name = ChannelName::parse(frame.message().channel);
+            Ok((name.map_err(|error| error.to_string())?, frame))
+        }) {
+            Ok((name, frame)) => {
+                restored.values += 1;
+                remember(&name, &frame, devices);
+                restore_value(&mut channels, rules, &name, frame);
+            }
+            Err(error) => skip("last value", &error, &mut restored.unreadable),
+        }
+    })?;
+    Ok(channels)
+}
+
+fn restore_value(channels: &mut Channels, rules: &Rules, name: &ChannelName, frame: Frame) {
+    let message = frame.message();
+    let report = ReportId { boot: message.boot, seq: message.seq };
+    let unix_ms = message.time_unix_ms;
+    let channel = match channels.get(name.as_str()) {
+        Some(channel) => channel.clone(),
+        None => {
+            let rule = rules.of(name);
+            let channel = Arc::new(Channel { name: name.clone(), rule, inner: Mutex::default() });
+            channels.insert(channel.clone());
+            channel
+        }
+    };
+    channel.inner.lock().state.restore(&channel.rule, &Arc::new(frame), report, unix_ms);
+}
+
+/// What a last value says of its device.
+fn remember(name: &ChannelName, frame: &Frame, devices: &mut Devices) {
+    let Some((id, kind)) = channels::known(name.as_str()) else { return };
+    let Some(device) = devices.get_mut(id) else { return };
+    let message = frame.message();
+    if kind.writer == channels::Writer::Device {
+        let report = ReportId { boot: message.boot, seq: message.seq };
+        device.boot = device.boot.max(report.boot);
+        let mut durable = device.durable.lock();
+        *durable = (*durable).max(report);
+    }
+    if *kind == channels::PRESENCE
+        && let Ok(said) = Presence::decode(message.payload.unwrap_or_default())
+    {
+        device.generation = said.generation;
+        device.boot = device.boot.max(said.boot);
+        let since_unix_ms = said.since_unix_ms;
+        device.presence = if said.online || said.unknown {
+            presence::State::Unknown { since_unix_ms: message.time_unix_ms.max(since_unix_ms) }
+        } else {
+            let reason = said.reason.to_owned();
+            presence::State::Offline { since_unix_ms, reason }
+        };
+    }
+}
+
+fn from_hex(text: &str) -> Option<TokenHash> {
+    let mut hash = [0; 32];
+    if text.len() != 64 || !text.is_ascii() {
+        return None;
+    }
+    for (at, byte) in hash.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(&text[2 * at..2 * at + 2], 16).ok()?;
+    }
+    Some(TokenHash(hash))
+}
+
+fn skip(what: &str, error: &dyn std::fmt::Display, unreadable: &mut usize) {
+    *unreadable += 1;
+    tracing::error!(record = what, %error, "a stored record can't be read; it is left as it is");
+}

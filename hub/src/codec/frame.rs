@@ -1,0 +1,168 @@
+//! A message on its way to its subscribers: encoded at most once per encoding, however many there are.
+//!
+//! The publisher writes a [`Draft`] before any lock is taken. Inside the lock that orders messages it
+//! only gets its offset and its length in front: a few bytes each. The draft leaves room for them.
+//!
+//! ```text
+//!   ┌ room ┬ length, tag, length ┬ fields of the Message ┬ offset ┐
+//!                                └───────── body ─────────────────┘
+//!          └────────────── binary ────────────────────────────────┘
+//! ```
+
+use std::sync::OnceLock;
+
+use bytes::Bytes;
+use proto::envelope::Message;
+use proto::json::Types;
+use proto::wire::{Encode as _, Sink as _, varint_len};
+
+/// Field number of `Envelope.message`, with wire type 2.
+const MESSAGE_KEY: u64 = 9 << 3 | 2;
+/// Room for two lengths of up to 4 bytes and the key.
+const ROOM: usize = 9;
+const OFFSET_FIELD: u32 = 4;
+/// Key and varint of the offset.
+const OFFSET_BYTES_MAX: usize = 11;
+
+/// A message without its offset.
+#[derive(Debug)]
+pub struct Draft {
+    bytes: Vec<u8>,
+}
+
+impl Draft {
+    /// Encodes all but the offset of `message`.
+    pub fn new(message: &Message<'_>) -> Self {
+        debug_assert_eq!(message.offset, 0, "the offset comes later");
+        let length = message.encoded_len();
+        let mut bytes = Vec::with_capacity(ROOM + length + OFFSET_BYTES_MAX);
+        bytes.resize(ROOM, 0);
+        message.encode(&mut bytes);
+        Self { bytes }
+    }
+
+    /// The message in its place in the order. Costs no allocation.
+    pub fn place(mut self, offset: u64) -> Frame {
+        self.bytes.uint(OFFSET_FIELD, offset);
+        let body_len = (self.bytes.len() - ROOM) as u64;
+        let envelope_len = body_len + 1 + varint_len(body_len) as u64;
+        let head_len = varint_len(envelope_len) + 1 + varint_len(body_len);
+        let start = ROOM - head_len;
+        let mut head = Vec::<u8>::with_capacity(ROOM);
+        head.varint(envelope_len);
+        head.varint(MESSAGE_KEY);
+        head.varint(body_len);
+        self.bytes[start..ROOM].copy_from_slice(&head);
+        let binary = Bytes::from(self.bytes).slice(start..);
+        Frame { binary, head_len: head_len as u8, offset, text: OnceLock::new() }
+    }
+}
+
+/// A message in its place, shared by everyone who receives or keeps it.
+#[derive(Debug)]
+pub struct Frame {
+    binary: Bytes,
+    head_len: u8,
+    offset: u64,
+    /// The line of JSON, made for the first reader that wants it.
+    text: OnceLock<Box<str>>,
+}
+
+impl Frame {
+    /// A message that was stored: its body as [`Frame::body`] gave it.
+    ///
+    /// # Errors
+    /// The bytes are not a message.
+    pub fn restore(body: &[u8]) -> Result<Self, proto::wire::WireError> {
+        let message = Message::decode(body)?;
+        let offset = message.offset;
+        Ok(Draft::new(&Message { offset: 0, ..message }).place(offset))
+    }
+
+    /// The envelope with its length, as it stands in a binary WebSocket message.
+    pub fn binary(&self) -> &Bytes {
+        &self.binary
+    }
+
+    /// The encoded `Message` alone: what is stored, and what stands in a page of a snapshot.
+    pub fn body(&self) -> Bytes {
+        self.binary.slice(usize::from(self.head_len)..)
+    }
+
+    /// Its fields.
+    pub fn message(&self) -> Message<'_> {
+        let body = &self.binary[usize::from(self.head_len)..];
+        Message::decode(body).expect("a frame holds what a draft encoded")
+    }
+
+    /// Its place in the order of all messages, and the revision of its channel's value.
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// Full name of its payload's message; empty if the channel has no type.
+    pub fn type_name(&self) -> &str {
+        self.message().type_name
+    }
+
+    /// Bytes that it takes in a mailbox.
+    pub fn len(&self) -> usize {
+        self.binary.len()
+    }
+
+    /// Whether it has no bytes; it always has some.
+    pub fn is_empty(&self) -> bool {
+        self.binary.is_empty()
+    }
+
+    /// The envelope as one line of JSON. Converted at the first call.
+    pub fn text(&self, types: &Types) -> &str {
+        self.text.get_or_init(|| {
+            let message = self.message();
+            let payload = message.payload.unwrap_or_default();
+            let data = match message.type_name {
+                "" => None,
+                name => types.payload_to_json(name, payload).ok(),
+            };
+            proto::json::message_json(&message, data.as_deref()).into_boxed_str()
+        })
+    }
+
+    /// The `Message` alone as JSON, as it stands in a page of a snapshot.
+    pub fn value_text(&self, types: &Types) -> &str {
+        let line = self.text(types);
+        let inner = line.strip_prefix("{\"message\":").and_then(|rest| rest.strip_suffix('}'));
+        inner.expect("a line of JSON is a message in its envelope")
+    }
+
+    /// A message with nothing but a channel and an offset.
+    #[cfg(test)]
+    pub fn for_test(channel: &str, offset: u64) -> Self {
+        Draft::new(&Message { channel, payload: Some(b"x"), ..Message::default() }).place(offset)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proto::envelope::{Batch, Kind};
+
+    use super::*;
+
+    #[test]
+    fn a_placed_draft_is_the_envelope_with_its_offset() {
+        for (payload, offset) in [(0, 1), (100, 127), (128, 128), (20_000, u64::MAX), (5, 1 << 40)] {
+            let payload = vec![7; payload];
+            let message =
+                Message { channel: "a.b", payload: Some(&payload), seq: 3, ..Message::default() };
+            let frame = Draft::new(&message).place(offset);
+
+            let envelopes: Vec<_> = Batch::parse(frame.binary()).expect("whole").collect();
+            let [envelope] = envelopes.as_slice() else { panic!("{envelopes:?}") };
+            assert_eq!(envelope.kind, Kind::Message(Message { offset, ..message }));
+
+            let restored = Frame::restore(&frame.body()).expect("a stored message");
+            assert_eq!(restored.message(), frame.message());
+            assert_eq!(restored.offset(), offset);
+        }
+    }
+}

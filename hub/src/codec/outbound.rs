@@ -1,0 +1,132 @@
+//! The way out: what waits for a peer, joined into few WebSocket messages.
+
+use std::sync::Arc;
+
+use proto::envelope::{Envelope, Error, GoAway, Kind, Position, Snapshot};
+use proto::json::{self, Types};
+use proto::wire::Sink as _;
+
+use super::{Encoding, Frame, Refusal};
+
+/// Joins envelopes for one peer. Full when [`Outbound::len`] passes the caller's bound.
+#[derive(Debug)]
+pub struct Outbound {
+    encoding: Encoding,
+    bytes: Vec<u8>,
+}
+
+/// An envelope with its length, in the form in which answers wait.
+pub fn encode(envelope: &Envelope<'_>) -> bytes::Bytes {
+    let mut bytes = Vec::with_capacity(64);
+    envelope.encode_delimited(&mut bytes);
+    bytes.into()
+}
+
+/// The envelope that tells a peer of a refusal.
+pub fn refusal(request: u64, refusal: &Refusal) -> bytes::Bytes {
+    let error = Error {
+        code: refusal.code,
+        message: &refusal.message,
+        field: refusal.field,
+        retry_after_ms: refusal.retry_after_ms,
+        seq: refusal.seq,
+        ..Error::default()
+    };
+    encode(&Envelope { request, kind: Kind::Error(error) })
+}
+
+/// The envelope that announces a close and says over how many seconds to come back.
+pub fn go_away(code: proto::CloseCode, reconnect_window_s: u32) -> bytes::Bytes {
+    let code = u32::from(code.0);
+    let go_away = GoAway { code, reconnect_window_s, ..GoAway::default() };
+    encode(&Envelope::new(Kind::GoAway(go_away)))
+}
+
+impl Outbound {
+    /// Nothing yet, for a peer that reads this encoding.
+    pub fn new(encoding: Encoding) -> Self {
+        Self { encoding, bytes: Vec::new() }
+    }
+
+    /// Adds a message that many receive.
+    pub fn frame(&mut self, frame: &Frame, types: &Types) {
+        match self.encoding {
+            Encoding::Protobuf => self.bytes.extend_from_slice(frame.binary()),
+            Encoding::Json => self.line(frame.text(types)),
+        }
+    }
+
+    /// Adds an envelope made by [`encode`].
+    pub fn envelope(&mut self, delimited: &[u8]) {
+        match self.encoding {
+            Encoding::Protobuf => self.bytes.extend_from_slice(delimited),
+            Encoding::Json => {
+                let mut reader = proto::wire::Reader::new(delimited);
+                while let Ok(envelope) = reader.delimited() {
+                    match json::envelope_to_json(envelope) {
+                        Ok(line) => self.line(&line),
+                        Err(error) => tracing::error!(%error, "an answer has no JSON"),
+                    }
+                    if reader.rest().is_empty() {
+                        break;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Adds a page of last values.
+    pub fn page(
+        &mut self,
+        pattern: &str,
+        values: &[Arc<Frame>],
+        last: bool,
+        position: Position<'_>,
+        types: &Types,
+    ) {
+        match self.encoding {
+            Encoding::Protobuf => {
+                let mut encoded_values = Vec::new();
+                for value in values {
+                    encoded_values.delimited(2, &value.body());
+                }
+                let encoded_values = &encoded_values;
+                let page = Snapshot { pattern, encoded_values, last, position: Some(position) };
+                self.bytes.extend_from_slice(&encode(&Envelope::new(Kind::Snapshot(page))));
+            }
+            Encoding::Json => {
+                let values: Vec<&str> =
+                    values.iter().map(|value| value.value_text(types)).collect();
+                self.line(&json::snapshot_json(pattern, &values, last, Some(position)));
+            }
+        }
+    }
+
+    /// Adds a line of JSON.
+    pub fn line(&mut self, line: &str) {
+        if !self.bytes.is_empty() {
+            self.bytes.push(b'\n');
+        }
+        self.bytes.extend_from_slice(line.as_bytes());
+    }
+
+    /// Its encoding.
+    pub fn encoding(&self) -> Encoding {
+        self.encoding
+    }
+
+    /// Bytes so far.
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Whether there is nothing to send.
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// Takes what is there as the content of one WebSocket message.
+    pub fn take(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.bytes)
+    }
+}

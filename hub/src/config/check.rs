@@ -1,0 +1,308 @@
+//! From keys to settings: every value in its range, every listener safe.
+
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use proto::ChannelPattern;
+use proto::json::Types;
+
+use super::file::{ChannelRule, File};
+use super::span::Span;
+use super::{Config, ConfigError, Drain};
+use crate::broker::devices::SessionRate;
+use crate::twin::Rule;
+use crate::{broker, session, store, transport};
+
+/// Origins, rules and addresses in one list.
+const LIST_MAX: usize = 256;
+
+/// The checked configuration of these keys.
+///
+/// # Errors
+/// Names the first key that is out of its range, and the range.
+pub fn config(file: &File, dev: bool) -> Result<Config, ConfigError> {
+    let listen = address("listen.address", &file.listen.address)?;
+    let listen_plain = address("listen.plain", &file.listen.plain)?;
+    if listen.is_none() && listen_plain.is_none() {
+        return wrong("listen.address", "is empty, and so is listen.plain: nobody could connect");
+    }
+    if listen_plain.is_some_and(|address| !address.ip().is_loopback()) {
+        return wrong("listen.plain", "is not loopback; beyond this machine the hub speaks TLS only");
+    }
+    if dev && listen.is_some_and(|address| !address.ip().is_loopback()) {
+        return wrong("listen.address", "is not loopback; --dev is for this machine only");
+    }
+    Ok(Config {
+        listen,
+        listen_plain,
+        tls: tls(file, dev, listen.is_some())?,
+        dev,
+        data_folder: file.data.folder.clone(),
+        store: file.data.store,
+        writer: writer(file)?,
+        transport: transport(file)?,
+        broker: broker(file)?,
+        rules: rules(&file.channel)?,
+        drain: drain(file)?,
+        log_filter: file.log.filter.clone(),
+        log_json: file.log.json,
+    })
+}
+
+fn tls(
+    file: &File,
+    dev: bool,
+    listens: bool,
+) -> Result<Option<transport::tls::Files>, ConfigError> {
+    let tls = &file.tls;
+    if tls.certificate.as_os_str().is_empty() || tls.key.as_os_str().is_empty() {
+        if dev || !listens {
+            return Ok(None);
+        }
+        let problem = "and tls.key are needed to listen beyond this machine; or use --dev to try";
+        return wrong("tls.certificate", problem);
+    }
+    let client_ca = (!tls.client_ca.as_os_str().is_empty()).then(|| tls.client_ca.clone());
+    Ok(Some(transport::tls::Files {
+        certificate: tls.certificate.clone(),
+        key: tls.key.clone(),
+        client_ca,
+        tls12: tls.tls12,
+    }))
+}
+
+fn writer(file: &File) -> Result<store::WriterSettings, ConfigError> {
+    let range = Duration::ZERO..=Duration::from_millis(200);
+    let window = span("data.commit_window", file.data.commit_window, range)?;
+    Ok(store::WriterSettings { window, ..store::WriterSettings::default() })
+}
+
+fn transport(file: &File) -> Result<transport::Settings, ConfigError> {
+    let limits = &file.limits;
+    let defaults = session::Limits::default();
+    let device_rate = session::rate::Rates {
+        messages_per_s: rate("limits.device_messages_per_s", limits.device_messages_per_s)?,
+        messages_burst: rate("limits.device_messages_burst", limits.device_messages_burst)?,
+        bytes_per_s: rate("limits.device_bytes_per_s", limits.device_bytes_per_s)?,
+        bytes_burst: rate("limits.device_bytes_burst", limits.device_bytes_burst)?,
+        ..defaults.device_rate
+    };
+    let session = session::Limits {
+        greeting_timeout: span("limits.greeting_timeout", limits.greeting_timeout, s(1)..=s(60))?,
+        ping_interval: span("limits.ping_interval", limits.ping_interval, s(1)..=s(1200))?,
+        pong_timeout: span("limits.pong_timeout", limits.pong_timeout, s(1)..=s(60))?,
+        device_rate,
+        device_subscriptions_max: within(
+            "limits.device_subscriptions",
+            limits.device_subscriptions,
+            1..=1024,
+        )?,
+        person_subscriptions_max: within(
+            "limits.person_subscriptions",
+            limits.person_subscriptions,
+            1..=65_536,
+        )?,
+        ..defaults
+    };
+    Ok(transport::Settings {
+        handshake_timeout: span("limits.handshake_timeout", limits.handshake_timeout, s(1)..=s(60))?,
+        handshakes_max: within("limits.handshakes", limits.handshakes, 1..=4096)?,
+        head_timeout: span("limits.head_timeout", limits.head_timeout, s(1)..=s(60))?,
+        accept_rate: within("limits.accept_per_s", limits.accept_per_s, 1..=1_000_000)?,
+        connections_max: within("limits.connections", limits.connections, 0..=10_000_000)?,
+        address_connections_max: within(
+            "limits.address_connections",
+            limits.address_connections,
+            1..=10_000_000,
+        )?,
+        address_rate: within("limits.address_per_s", limits.address_per_s, 1..=1_000_000)?,
+        address_exempt: exempt(&limits.address_exempt)?,
+        write_stall: span("limits.write_stall", limits.write_stall, s(1)..=s(300))?,
+        origins: origins(&file.http.origins)?,
+        session,
+    })
+}
+
+fn broker(file: &File) -> Result<broker::Settings, ConfigError> {
+    let (mailbox, devices) = (&file.mailbox, &file.devices);
+    let bytes = 64 * 1024..=1 << 40;
+    Ok(broker::Settings {
+        channels_max: within("limits.channels", file.limits.channels, 1..=100_000_000)?,
+        devices_max: within("devices.max", devices.max, 1..=10_000_000)?,
+        device_mailbox_bytes: within("mailbox.device_bytes", mailbox.device_bytes, bytes.clone())?,
+        person_mailbox_bytes: within("mailbox.person_bytes", mailbox.person_bytes, bytes.clone())?,
+        person_overflow: mailbox.person_overflow,
+        mailbox_total_bytes: within("mailbox.total_bytes", mailbox.total_bytes, bytes)?,
+        offline_after: span("devices.offline_after", devices.offline_after, Duration::ZERO..=s(3600))?,
+        accept_rate: within("limits.accept_per_s", file.limits.accept_per_s, 1..=1_000_000)?,
+        device_sessions: SessionRate {
+            every: span("devices.session_every", devices.session_every, ms(1)..=s(3600))?,
+            burst: within("devices.session_burst", devices.session_burst, 1..=1_000_000)?,
+            per_minute: within(
+                "devices.sessions_per_minute",
+                devices.sessions_per_minute,
+                1..=1_000_000,
+            )?,
+            hold: span("devices.session_hold", devices.session_hold, s(1)..=s(86_400))?,
+        },
+        auto_register: devices.auto_register,
+        ledger: crate::ledger::Limits::default(),
+    })
+}
+
+fn drain(file: &File) -> Result<Drain, ConfigError> {
+    let drain = Drain {
+        grace: span("drain.grace", file.drain.grace, Duration::ZERO..=s(300))?,
+        spread: span("drain.spread", file.drain.spread, Duration::ZERO..=s(600))?,
+        hard_stop: span("drain.hard_stop", file.drain.hard_stop, s(1)..=s(1200))?,
+    };
+    if drain.grace + drain.spread > drain.hard_stop {
+        return wrong("drain.hard_stop", "is shorter than drain.grace and drain.spread together");
+    }
+    Ok(drain)
+}
+
+fn rules(rules: &[ChannelRule]) -> Result<Vec<Rule>, ConfigError> {
+    check_count("channel", rules.len())?;
+    let types = Types::built_in();
+    rules.iter().map(|rule| check_rule(rule, &types)).collect()
+}
+
+fn check_rule(rule: &ChannelRule, types: &Types) -> Result<Rule, ConfigError> {
+    let pattern = match ChannelPattern::parse(&rule.pattern) {
+        Ok(pattern) => pattern,
+        Err(error) => return wrong("channel.pattern", format!("`{}` {error}", rule.pattern)),
+    };
+    if let Some(unknown) = rule.types.iter().find(|name| !types.contains(name)) {
+        return wrong("channel.types", format!("has `{unknown}`, which the hub doesn't know"));
+    }
+    Ok(Rule {
+        pattern,
+        types: rule.types.clone(),
+        keep: rule.last,
+        history_count: within("channel.history", rule.history, 0..=100_000)?,
+        history_age: span("channel.history_age", rule.history_age, s(1)..=s(30 * 86_400))?,
+        durable: rule.durable,
+    })
+}
+
+fn exempt(addresses: &[String]) -> Result<Vec<IpAddr>, ConfigError> {
+    check_count("limits.address_exempt", addresses.len())?;
+    let parse = |text: &String| match text.parse::<IpAddr>() {
+        Ok(address) => Ok(address.to_canonical()),
+        Err(_) => wrong("limits.address_exempt", format!("has `{text}`, which is no IP address")),
+    };
+    addresses.iter().map(parse).collect()
+}
+
+fn origins(origins: &[String]) -> Result<Vec<String>, ConfigError> {
+    check_count("http.origins", origins.len())?;
+    for origin in origins {
+        let host = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
+        let plain = |host: &str| {
+            !host.is_empty() && !host.contains(['/', '*', ' ']) && host.to_lowercase() == host
+        };
+        if !host.is_some_and(plain) {
+            let problem = format!("has `{origin}`; write an exact origin, as in https://city.example");
+            return wrong("http.origins", problem);
+        }
+    }
+    Ok(origins.to_vec())
+}
+
+fn address(key: &'static str, text: &str) -> Result<Option<SocketAddr>, ConfigError> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    match text.parse() {
+        Ok(address) => Ok(Some(address)),
+        Err(_) => wrong(key, format!("is `{text}`; write address and port, as in 0.0.0.0:8443")),
+    }
+}
+
+fn within<N>(key: &'static str, value: N, range: RangeInclusive<N>) -> Result<N, ConfigError>
+where
+    N: PartialOrd + std::fmt::Display,
+{
+    if range.contains(&value) {
+        return Ok(value);
+    }
+    wrong(key, format!("is {value}; use {} to {}", range.start(), range.end()))
+}
+
+fn rate(key: &'static str, value: f32) -> Result<f32, ConfigError> {
+    within(key, value, 0.1..=1e9)
+}
+
+fn span(
+    key: &'static str,
+    value: Span,
+    range: RangeInclusive<Duration>,
+) -> Result<Duration, ConfigError> {
+    if range.contains(&value.0) {
+        return Ok(value.0);
+    }
+    wrong(key, format!("is {value}; use {} to {}", Span(*range.start()), Span(*range.end())))
+}
+
+fn check_count(key: &'static str, count: usize) -> Result<(), ConfigError> {
+    within(key, count, 0..=LIST_MAX).map(drop)
+}
+
+fn s(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+fn ms(milliseconds: u64) -> Duration {
+    Duration::from_millis(milliseconds)
+}
+
+fn wrong<T>(key: &'static str, problem: impl Into<String>) -> Result<T, ConfigError> {
+    Err(ConfigError::Value { key, problem: problem.into() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_within_their_ranges() {
+        assert!(config(&File::default(), true).is_err(), "0.0.0.0 is not for --dev");
+        let mut file = File::default();
+        file.listen.address = "127.0.0.1:0".to_owned();
+        config(&file, true).expect("valid");
+    }
+
+    #[test]
+    fn without_configuration_there_is_no_plaintext_beyond_loopback_and_no_tls_without_a_key() {
+        check("tls.certificate", |_| {});
+        check("listen.plain", |file| file.listen.plain = "0.0.0.0:8080".to_owned());
+        check("listen.address", |file| file.listen.address = String::new());
+    }
+
+    #[test]
+    fn what_is_out_of_range_is_named() {
+        check("limits.accept_per_s", |file| with_tls(file).limits.accept_per_s = 0);
+        check("data.commit_window", |file| with_tls(file).data.commit_window = Span::s(1));
+        check("drain.hard_stop", |file| with_tls(file).drain.hard_stop = Span::s(10));
+        check("http.origins", |file| with_tls(file).http.origins = vec!["*".to_owned()]);
+        check("limits.address_exempt", |file| {
+            with_tls(file).limits.address_exempt = vec!["here".to_owned()];
+        });
+    }
+
+    #[track_caller]
+    fn check(key: &str, change: impl FnOnce(&mut File)) {
+        let mut file = File::default();
+        change(&mut file);
+        let error = config(&file, false).expect_err("refused").to_string();
+        assert!(error.starts_with(key), "{error}");
+    }
+
+    fn with_tls(file: &mut File) -> &mut File {
+        file.tls.certificate = "c.pem".into();
+        file.tls.key = "k.pem".into();
+        file
+    }
+}

@@ -1,0 +1,264 @@
+//! The keys of the configuration, with their defaults. `hub config show --effective` prints them all.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::StoreKind;
+use super::span::Span;
+use crate::mailbox::Overflow;
+use crate::twin::rule::Keep;
+
+/// The whole file.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct File {
+    /// Where the hub listens.
+    pub listen: Listen,
+    /// Certificates and keys.
+    pub tls: Tls,
+    /// The data folder and its store.
+    pub data: Data,
+    /// Connections and sessions.
+    pub limits: Limits,
+    /// What waits for slow readers.
+    pub mailbox: Mailbox,
+    /// Devices and their presence.
+    pub devices: Devices,
+    /// How the hub stops.
+    pub drain: Drain,
+    /// Web pages of other origins.
+    pub http: Http,
+    /// Logs.
+    pub log: Log,
+    /// Channel rules, strongest first, before the built-in ones.
+    pub channel: Vec<ChannelRule>,
+}
+
+/// Where the hub listens.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Listen {
+    /// With TLS.
+    pub address: String,
+    /// Without TLS: loopback only, off if empty.
+    pub plain: String,
+}
+
+/// Certificates and keys.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Tls {
+    /// PEM, leaf first.
+    pub certificate: PathBuf,
+    /// PEM, mode 0600.
+    pub key: PathBuf,
+    /// CAs of device certificates; none if empty.
+    pub client_ca: PathBuf,
+    /// Also TLS 1.2.
+    pub tls12: bool,
+}
+
+/// The data folder and its store.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Data {
+    /// The one data folder.
+    pub folder: PathBuf,
+    /// What keeps the state.
+    pub store: StoreKind,
+    /// The least time between two commits, 0 to 200 ms.
+    pub commit_window: Span,
+}
+
+/// Connections and sessions.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// 0: descriptors less 2,000.
+    pub connections: usize,
+    pub accept_per_s: u32,
+    pub handshakes: usize,
+    pub handshake_timeout: Span,
+    pub head_timeout: Span,
+    pub greeting_timeout: Span,
+    pub ping_interval: Span,
+    pub pong_timeout: Span,
+    pub write_stall: Span,
+    pub address_connections: usize,
+    pub address_per_s: u32,
+    /// Addresses that the two above don't hold for: gateways, load generators.
+    pub address_exempt: Vec<String>,
+    pub device_messages_per_s: f32,
+    pub device_messages_burst: f32,
+    pub device_bytes_per_s: f32,
+    pub device_bytes_burst: f32,
+    pub device_subscriptions: usize,
+    pub person_subscriptions: usize,
+    pub channels: usize,
+}
+
+/// What waits for slow readers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Mailbox {
+    pub device_bytes: usize,
+    pub person_bytes: usize,
+    pub total_bytes: usize,
+    /// `conflate`, `drop-oldest` or `disconnect`.
+    pub person_overflow: Overflow,
+}
+
+/// Devices and their presence.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Devices {
+    pub max: usize,
+    pub offline_after: Span,
+    pub session_every: Span,
+    pub session_burst: u32,
+    pub sessions_per_minute: u32,
+    pub session_hold: Span,
+    /// A valid certificate is enough to be registered.
+    pub auto_register: bool,
+}
+
+/// How the hub stops.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Drain {
+    pub grace: Span,
+    pub spread: Span,
+    pub hard_stop: Span,
+}
+
+/// Web pages of other origins.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Http {
+    /// Exact origins, as in `https://city.example`.
+    pub origins: Vec<String>,
+}
+
+/// Logs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    /// As in `info` or `hub=debug,info`.
+    pub filter: String,
+    pub json: bool,
+}
+
+/// What one kind of channel keeps.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChannelRule {
+    pub pattern: String,
+    /// Full names of protobuf messages; empty: bytes.
+    #[serde(default)]
+    pub types: Vec<String>,
+    #[serde(default = "default_keep")]
+    pub last: Keep,
+    #[serde(default)]
+    pub history: usize,
+    #[serde(default = "default_history_age")]
+    pub history_age: Span,
+    #[serde(default = "default_durable")]
+    pub durable: bool,
+}
+
+fn default_keep() -> Keep {
+    Keep::Replace
+}
+
+fn default_history_age() -> Span {
+    Span::s(3600)
+}
+
+fn default_durable() -> bool {
+    true
+}
+
+impl Default for Listen {
+    fn default() -> Self {
+        Self { address: "0.0.0.0:8443".to_owned(), plain: String::new() }
+    }
+}
+
+impl Default for Data {
+    fn default() -> Self {
+        Self {
+            folder: "lamplighter-data".into(),
+            store: StoreKind::Sled,
+            commit_window: Span::ms(5),
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        let transport = crate::transport::Settings::default();
+        let session = transport.session;
+        Self {
+            connections: 0,
+            accept_per_s: transport.accept_rate,
+            handshakes: transport.handshakes_max,
+            handshake_timeout: Span(transport.handshake_timeout),
+            head_timeout: Span(transport.head_timeout),
+            greeting_timeout: Span(session.greeting_timeout),
+            ping_interval: Span(session.ping_interval),
+            pong_timeout: Span(session.pong_timeout),
+            write_stall: Span(transport.write_stall),
+            address_connections: transport.address_connections_max,
+            address_per_s: transport.address_rate,
+            address_exempt: Vec::new(),
+            device_messages_per_s: session.device_rate.messages_per_s,
+            device_messages_burst: session.device_rate.messages_burst,
+            device_bytes_per_s: session.device_rate.bytes_per_s,
+            device_bytes_burst: session.device_rate.bytes_burst,
+            device_subscriptions: session.device_subscriptions_max,
+            person_subscriptions: session.person_subscriptions_max,
+            channels: crate::broker::Settings::default().channels_max,
+        }
+    }
+}
+
+impl Default for Mailbox {
+    fn default() -> Self {
+        let broker = crate::broker::Settings::default();
+        Self {
+            device_bytes: broker.device_mailbox_bytes,
+            person_bytes: broker.person_mailbox_bytes,
+            total_bytes: broker.mailbox_total_bytes,
+            person_overflow: broker.person_overflow,
+        }
+    }
+}
+
+impl Default for Devices {
+    fn default() -> Self {
+        let broker = crate::broker::Settings::default();
+        let sessions = broker.device_sessions;
+        Self {
+            max: broker.devices_max,
+            offline_after: Span(broker.offline_after),
+            session_every: Span(sessions.every),
+            session_burst: sessions.burst,
+            sessions_per_minute: sessions.per_minute,
+            session_hold: Span(sessions.hold),
+            auto_register: broker.auto_register,
+        }
+    }
+}
+
+impl Default for Drain {
+    fn default() -> Self {
+        Self { grace: Span::s(5), spread: Span::s(60), hard_stop: Span::s(90) }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { filter: "info".to_owned(), json: false }
+    }
+}

@@ -1,0 +1,32 @@
+//! Whether the hub lives, whether it takes work, and what it counts.
+
+use std::sync::atomic::Ordering;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use serde_json::json;
+
+use super::Api;
+
+/// `GET /healthz`: the process answers.
+pub async fn alive() -> &'static str {
+    "ok\n"
+}
+
+/// `GET /readyz`: it takes work. Not while it drains, nor when the store has stopped.
+pub async fn ready(State(api): State<Api>) -> Response {
+    let version = env!("CARGO_PKG_VERSION");
+    if !api.ready.load(Ordering::Relaxed) {
+        let body = Json(json!({ "status": "not ready", "version": version }));
+        return (StatusCode::SERVICE_UNAVAILABLE, body).into_response();
+    }
+    Json(json!({ "status": "ready", "version": version })).into_response()
+}
+
+/// `GET /metrics` in the OpenMetrics text format.
+pub async fn metrics(State(api): State<Api>) -> Response {
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    ([(header::CONTENT_TYPE, kind)], api.broker.metrics_page()).into_response()
+}

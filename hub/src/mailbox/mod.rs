@@ -1,0 +1,181 @@
+//! What waits for one receiver: bounded, with a policy for when it is full, and one lock.
+//!
+//! Publishers put messages in from their own tasks; the receiver's task takes all that is there. The
+//! lock is held for a few lines, and the caller wakes the receiver after every lock is dropped.
+//!
+//! Read [`queue`] for the policy; this file adds the lock, the waker and the budget that all
+//! mailboxes share.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use proto::CloseCode;
+
+use crate::codec::Frame;
+
+pub mod queue;
+
+pub use queue::{Item, Lag, Overflow, Queue, Taken};
+
+/// Bytes that all mailboxes together may hold.
+#[derive(Debug)]
+pub struct Budget {
+    used: AtomicUsize,
+    bytes_max: usize,
+}
+
+impl Budget {
+    /// A budget of so many bytes.
+    pub fn new(bytes_max: usize) -> Arc<Self> {
+        Arc::new(Self { used: AtomicUsize::new(0), bytes_max })
+    }
+
+    /// Bytes in use.
+    pub fn used(&self) -> usize {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    fn is_spent(&self) -> bool {
+        self.used() >= self.bytes_max
+    }
+
+    fn adjust(&self, before: usize, after: usize) {
+        if after >= before {
+            self.used.fetch_add(after - before, Ordering::Relaxed);
+        } else {
+            self.used.fetch_sub(before - after, Ordering::Relaxed);
+        }
+    }
+}
+
+/// The mailbox of one connection.
+#[derive(Debug)]
+pub struct Mailbox {
+    id: u64,
+    budget: Arc<Budget>,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    queue: Queue,
+    waker: Option<Waker>,
+}
+
+/// To be woken after all locks are dropped.
+#[derive(Debug)]
+#[must_use = "the receiver sleeps until it is woken"]
+pub struct Wake(Option<Waker>);
+
+impl Wake {
+    /// Wakes the receiver, if it waits.
+    pub fn wake(self) {
+        if let Some(waker) = self.0 {
+            waker.wake();
+        }
+    }
+}
+
+impl Mailbox {
+    /// An empty mailbox. `id` is unique in the hub.
+    pub fn new(id: u64, queue: Queue, budget: Arc<Budget>) -> Arc<Self> {
+        Arc::new(Self { id, budget, inner: Mutex::new(Inner { queue, waker: None }) })
+    }
+
+    /// Unique in the hub.
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Offers a message; what a full mailbox does with it is its overflow's affair.
+    pub fn offer(&self, frame: &Arc<Frame>) -> Wake {
+        let spent = self.budget.is_spent();
+        self.with(|queue| queue.offer(frame, spent))
+    }
+
+    /// Adds an answer: an envelope with its length.
+    pub fn answer(&self, envelope: Bytes) -> Wake {
+        self.with(|queue| queue.answer(envelope))
+    }
+
+    /// Raises the cumulative ack that the device gets.
+    pub fn acknowledge(&self, boot: u32, seq: u64) -> Wake {
+        self.with(|queue| queue.acknowledge(boot, seq))
+    }
+
+    /// Asks the receiver's task to close.
+    pub fn close(&self, code: CloseCode) -> Wake {
+        self.with(|queue| queue.close(code))
+    }
+
+    /// Takes up to about `bytes_max` bytes into `taken`, or registers the task to be woken.
+    pub fn poll_take(
+        &self,
+        context: &mut Context<'_>,
+        bytes_max: usize,
+        taken: &mut Taken,
+    ) -> Poll<()> {
+        let mut inner = self.inner.lock();
+        let before = inner.queue.bytes();
+        if inner.queue.take(bytes_max, taken) {
+            self.budget.adjust(before, inner.queue.bytes());
+            return Poll::Ready(());
+        }
+        match &mut inner.waker {
+            Some(waker) => waker.clone_from(context.waker()),
+            waker @ None => *waker = Some(context.waker().clone()),
+        }
+        Poll::Pending
+    }
+
+    /// Ends lagging: messages are queued again from now on. Returns how many were left out since the
+    /// lag was last reported.
+    pub fn resume(&self) -> u64 {
+        self.inner.lock().queue.resume()
+    }
+
+    /// Bytes that wait.
+    pub fn bytes(&self) -> usize {
+        self.inner.lock().queue.bytes()
+    }
+
+    fn with(&self, change: impl FnOnce(&mut Queue)) -> Wake {
+        let mut inner = self.inner.lock();
+        let before = inner.queue.bytes();
+        change(&mut inner.queue);
+        self.budget.adjust(before, inner.queue.bytes());
+        Wake(if inner.queue.is_idle() { None } else { inner.waker.take() })
+    }
+}
+
+impl Drop for Mailbox {
+    fn drop(&mut self) {
+        self.budget.adjust(self.inner.get_mut().queue.bytes(), 0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_budget_gets_back_what_a_mailbox_held() {
+        let budget = Budget::new(1000);
+        let mailbox = Mailbox::new(1, Queue::new(Overflow::Conflate, 1000), budget.clone());
+        mailbox.offer(&Arc::new(Frame::for_test("a", 1))).wake();
+        assert!(budget.used() > 0);
+
+        let mut taken = Taken::default();
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(mailbox.poll_take(&mut context, 100, &mut taken).is_ready());
+        assert_eq!(budget.used(), 0);
+        assert!(mailbox.poll_take(&mut context, 100, &mut taken).is_pending());
+
+        mailbox.offer(&Arc::new(Frame::for_test("a", 2))).wake();
+        drop(mailbox);
+        assert_eq!(budget.used(), 0);
+    }
+}

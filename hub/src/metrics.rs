@@ -1,0 +1,224 @@
+//! What the hub counts, under names that stay: one typed field a metric, no look-up on a hot path.
+//!
+//! [`Metrics::render`] writes all of it in the OpenMetrics text format for `/metrics`. A limit that is
+//! hit counts in `limit_hits_total{limit=…}`; a message that is dropped counts in
+//! `dropped_total{reason=…}`, so that what was sent equals what was stored plus what was dropped.
+
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::{Registry, Unit};
+
+/// A limit that can be hit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+#[allow(missing_docs, reason = "each is named like the setting that it belongs to")]
+pub enum Limit {
+    Address,
+    Channels,
+    CommandQueue,
+    Commands,
+    Connections,
+    Devices,
+    Greeting,
+    HandshakeTime,
+    Inbound,
+    Mailbox,
+    MailboxTotal,
+    MessageSize,
+    Payload,
+    PongTime,
+    SessionRate,
+    Store,
+    Subscriptions,
+    WriteTime,
+}
+
+/// Why a message did not reach someone or something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+#[allow(missing_docs, reason = "the words say it")]
+pub enum Drop {
+    BadValue,
+    Duplicate,
+    Late,
+    NotPermitted,
+    SlowReader,
+    StaleEpoch,
+    StoreBusy,
+    TooLarge,
+}
+
+/// The label of [`Metrics::limit_hits`].
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct LimitLabel {
+    limit: Limit,
+}
+
+/// The label of [`Metrics::dropped`].
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct DropLabel {
+    reason: Drop,
+}
+
+/// The label of [`Metrics::closed`].
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CloseLabel {
+    code: u16,
+}
+
+/// All metrics of one hub. Cloning shares them.
+#[derive(Debug)]
+#[allow(missing_docs, reason = "each is described where it is registered")]
+pub struct Metrics {
+    registry: Registry,
+    limit_hits: Family<LimitLabel, Counter>,
+    dropped: Family<DropLabel, Counter>,
+    closed: Family<CloseLabel, Counter>,
+    pub connections: Gauge,
+    pub connections_total: Counter,
+    pub handshake_failures: Counter,
+    pub received: Counter,
+    pub published: Counter,
+    pub delivered: Counter,
+    pub bytes_sent: Counter,
+    pub acks_durable: Counter,
+    pub commands_accepted: Counter,
+    pub commands_ended: Counter,
+    pub report_gaps: Counter,
+    pub unknown_kinds: Counter,
+    pub reports_ignored: Counter,
+    pub undecodable: Counter,
+    pub snapshots: Counter,
+    pub gaps: Counter,
+    pub takeovers: Counter,
+    pub channels: Gauge,
+    pub devices_online: Gauge,
+    pub commits: Gauge,
+    pub commit_operations: Gauge,
+    pub commit_age_ms: Gauge,
+}
+
+impl Metrics {
+    /// A fresh set, all at zero.
+    pub fn new() -> Self {
+        let mut metrics = Self {
+            registry: Registry::with_prefix("lamplighter"),
+            limit_hits: Family::default(),
+            dropped: Family::default(),
+            closed: Family::default(),
+            connections: Gauge::default(),
+            connections_total: Counter::default(),
+            handshake_failures: Counter::default(),
+            received: Counter::default(),
+            published: Counter::default(),
+            delivered: Counter::default(),
+            bytes_sent: Counter::default(),
+            acks_durable: Counter::default(),
+            commands_accepted: Counter::default(),
+            commands_ended: Counter::default(),
+            report_gaps: Counter::default(),
+            unknown_kinds: Counter::default(),
+            reports_ignored: Counter::default(),
+            undecodable: Counter::default(),
+            snapshots: Counter::default(),
+            gaps: Counter::default(),
+            takeovers: Counter::default(),
+            channels: Gauge::default(),
+            devices_online: Gauge::default(),
+            commits: Gauge::default(),
+            commit_operations: Gauge::default(),
+            commit_age_ms: Gauge::default(),
+        };
+        metrics.register();
+        metrics
+    }
+
+    fn register(&mut self) {
+        let registry = &mut self.registry;
+        registry.register("limit_hits", "A limit was hit", self.limit_hits.clone());
+        registry.register("dropped", "Messages that were dropped, by reason", self.dropped.clone());
+        registry.register("closed", "Sessions that ended, by close code", self.closed.clone());
+        registry.register("connections", "Open connections", self.connections.clone());
+        registry.register("devices_online", "Devices with a session", self.devices_online.clone());
+        registry.register("channels", "Channels that exist", self.channels.clone());
+        registry.register("store_commits", "Commits of the store", self.commits.clone());
+        registry.register(
+            "store_operations",
+            "Operations in those commits",
+            self.commit_operations.clone(),
+        );
+        registry.register(
+            "store_commit_age_milliseconds",
+            "Age of the commit that runs now",
+            self.commit_age_ms.clone(),
+        );
+        registry.register_with_unit(
+            "sent",
+            "Bytes of WebSocket messages to peers",
+            Unit::Bytes,
+            self.bytes_sent.clone(),
+        );
+        for (name, help, counter) in [
+            ("connections_accepted", "Connections taken", &self.connections_total),
+            ("handshake_failures", "TLS or HTTP handshakes that failed", &self.handshake_failures),
+            ("received", "Envelopes from peers", &self.received),
+            ("published", "Messages put into channels", &self.published),
+            ("delivered", "Messages written to subscribers", &self.delivered),
+            ("acks_durable", "Reports acknowledged as durable", &self.acks_durable),
+            ("commands_accepted", "Commands accepted", &self.commands_accepted),
+            ("commands_ended", "Commands with a terminal state", &self.commands_ended),
+            ("report_gaps", "Jumps in a device's sequence", &self.report_gaps),
+            ("unknown_kinds", "Envelopes of a kind unknown here", &self.unknown_kinds),
+            ("reports_ignored", "Reports on unknown or ended commands", &self.reports_ignored),
+            ("undecodable", "Payloads that are not of their channel's type", &self.undecodable),
+            ("snapshots", "Snapshots sent", &self.snapshots),
+            ("gaps", "Gap markers sent", &self.gaps),
+            ("takeovers", "Sessions replaced by a newer one", &self.takeovers),
+        ] {
+            registry.register(name, help, counter.clone());
+        }
+    }
+
+    /// Counts a limit that was hit.
+    pub fn limit_hit(&self, limit: Limit) {
+        self.limit_hits.get_or_create(&LimitLabel { limit }).inc();
+    }
+
+    /// Counts messages that were dropped.
+    pub fn dropped(&self, reason: Drop, count: u64) {
+        self.dropped.get_or_create(&DropLabel { reason }).inc_by(count);
+    }
+
+    /// Counts a session that ended.
+    pub fn closed(&self, code: u16) {
+        self.closed.get_or_create(&CloseLabel { code }).inc();
+    }
+
+    /// All of it as text.
+    pub fn render(&self) -> String {
+        let mut page = String::new();
+        text::encode(&mut page, &self.registry).expect("writing to a string does not fail");
+        page
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_counted_is_on_the_page() {
+        let metrics = Metrics::new();
+        metrics.limit_hit(Limit::Mailbox);
+        metrics.dropped(Drop::SlowReader, 3);
+        let page = metrics.render();
+        assert!(page.contains("lamplighter_limit_hits_total{limit=\"Mailbox\"} 1"), "{page}");
+        assert!(page.contains("lamplighter_dropped_total{reason=\"SlowReader\"} 3"), "{page}");
+    }
+}

@@ -1,0 +1,244 @@
+//! Builds the hub from the bottom up, runs it, and takes it down again.
+//!
+//! ```text
+//!   configuration ─▶ store ─▶ broker ─▶ writer ─▶ timers ─▶ listeners ─▶ "ready"
+//! ```
+//!
+//! It listens only when it is ready. On SIGTERM or SIGINT it stops listening, sends its peers away
+//! over the drain time, writes down what is pending, and ends with 0. A store that fails ends the
+//! process at once: nothing is acknowledged after that.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
+
+use crate::broker::{Broker, Ticket};
+use crate::clock::{self, Now};
+use crate::config::{self, Config, Flags, StoreKind};
+use crate::metrics::Metrics;
+use crate::store::{self, MemoryStore, Store, Writer};
+use crate::transport::listener::{Gate, Listener};
+use crate::transport::{Shared, tls, upgrade};
+use crate::twin::Rules;
+use crate::http;
+
+pub mod dev;
+pub mod drain;
+pub mod limits;
+pub mod logs;
+pub mod offline;
+
+pub use offline::issue_token_offline;
+
+/// How often the broker's time passes.
+const TICK: Duration = Duration::from_millis(200);
+/// The exit code after a failed store.
+const STORE_FAILED: i32 = 74;
+
+/// Why the hub can't run. Each says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    #[error("configuration: {0}")]
+    Config(#[from] config::ConfigError),
+    #[error("data folder: {0}")]
+    Open(#[from] store::OpenError),
+    #[error("can't read the stored state: {0}")]
+    Restore(#[from] store::StoreError),
+    #[error("TLS: {0}")]
+    Tls(#[from] tls::TlsError),
+    #[error("dev credentials: {0}")]
+    Dev(#[from] dev::DevError),
+    #[error("can't listen on {address}: {source}")]
+    Bind { address: std::net::SocketAddr, source: std::io::Error },
+    #[error("{what}: {source}")]
+    System { what: &'static str, source: std::io::Error },
+    #[error("the store took nothing: {0}")]
+    Store(String),
+}
+
+/// Runs a hub until it is told to stop.
+pub fn serve(flags: &Flags) -> ExitCode {
+    match start(flags) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let text = format!("hub: {error}\n");
+            // Where even stderr is closed there is nobody to tell.
+            drop(std::io::stderr().write_all(text.as_bytes()));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(flags: &Flags) -> Result<(), ServeError> {
+    let (_, config) = config::load(flags, std::env::vars())?;
+    logs::begin(&config);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|source| ServeError::System { what: "can't start the runtime", source })?;
+    let done = runtime.block_on(run(config));
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    done
+}
+
+/// The opened store, and the lock that keeps other hubs out.
+type OpenStore = (Box<dyn Store>, Option<store::DataLock>);
+
+fn open_store(config: &Config) -> Result<OpenStore, ServeError> {
+    match config.store {
+        StoreKind::Memory => Ok((Box::new(MemoryStore::default()), None)),
+        StoreKind::Sled => {
+            let settings = store::OpenSettings::new(config.data_folder.clone());
+            let opened = store::open(&settings, Now::read().unix_ms / 1000)?;
+            Ok((Box::new(opened.store), Some(opened.lock)))
+        }
+    }
+}
+
+async fn run(config: Config) -> Result<(), ServeError> {
+    let mut stop = Stop::new()?;
+    let (store, _lock) = open_store(&config)?;
+    let tls = match (&config.tls, config.dev) {
+        (Some(files), _) => Some(tls::server_config(files)?),
+        (None, true) => Some(tls::server_config(&dev::certificates(&config.data_folder)?)?),
+        (None, false) => None,
+    };
+    let metrics = Arc::new(Metrics::new());
+    let rules = Rules::with_built_in(config.rules.clone());
+    let (broker, restored) =
+        Broker::restore(config.broker.clone(), rules, metrics, store.as_ref(), Now::read())?;
+    tracing::info!(?restored, "state restored");
+    let writer = start_writer(&broker, store, &config)?;
+    let begun = broker.begin(writer, Now::read()).await;
+    begun.map_err(|refusal| ServeError::Store(refusal.message))?;
+    if config.dev {
+        dev::credentials(&config.data_folder, &broker).await?;
+    }
+
+    let ready = Arc::new(AtomicBool::new(true));
+    let shared =
+        Arc::new(Shared { broker: broker.clone(), settings: config.transport.clone() });
+    let connections_max = limits::connections(config.transport.connections_max)?;
+    let gate = Gate::new(&shared, connections_max);
+    let router = http::router(http::Api { broker: broker.clone(), ready: ready.clone() })
+        .route(proto::WEBSOCKET_PATH, axum::routing::any(upgrade::handle));
+    let (stopping, stopped) = watch::channel(false);
+    let listeners = listeners(&config, tls)?;
+    for listener in listeners {
+        let listening =
+            listener.run(shared.clone(), gate.clone(), router.clone(), stopped.clone());
+        tokio::spawn(listening);
+    }
+    tokio::spawn(ticks(broker.clone(), stopped.clone()));
+
+    stop.wait().await;
+    tracing::info!("told to stop");
+    ready.store(false, Ordering::Relaxed);
+    // Receivers are the listeners and the ticks; they may be gone already.
+    stopping.send_replace(true);
+    drain::connections(&broker, &config.drain, &mut stop).await;
+    let closing = broker.clone();
+    let closed = tokio::task::spawn_blocking(move || closing.close()).await;
+    match closed {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => Err(ServeError::Store(error.to_string())),
+        Err(error) => Err(ServeError::Store(error.to_string())),
+    }
+}
+
+fn start_writer(
+    broker: &Arc<Broker>,
+    store: Box<dyn Store>,
+    config: &Config,
+) -> Result<Writer<Ticket>, ServeError> {
+    // Weak, since the broker owns the writer.
+    let weak = Arc::downgrade(broker);
+    let on_commit = move |tickets| {
+        if let Some(broker) = weak.upgrade() {
+            broker.committed(tickets);
+        }
+    };
+    let on_failure = |error: &store::StoreError| {
+        let text = format!("hub: the store failed, nothing more is acknowledged: {error}\n");
+        // The line is lost only where nobody reads stderr.
+        drop(std::io::stderr().write_all(text.as_bytes()));
+        std::process::exit(STORE_FAILED);
+    };
+    Writer::start(store, config.writer, clock::mono, on_commit, on_failure)
+        .map_err(|source| ServeError::System { what: "can't start the store's thread", source })
+}
+
+/// Binds everything, and says where on stdout, one line each.
+fn listeners(
+    config: &Config,
+    tls: Option<Arc<rustls::ServerConfig>>,
+) -> Result<Vec<Listener>, ServeError> {
+    let mut listeners = Vec::new();
+    let mut lines = String::new();
+    let wanted = [
+        (config.listen, "wss", tls.map(TlsAcceptor::from)),
+        (config.listen_plain, "ws", None),
+    ];
+    for (address, scheme, tls) in wanted {
+        let Some(address) = address else { continue };
+        if scheme == "wss" && tls.is_none() {
+            continue;
+        }
+        let bind = |source| ServeError::Bind { address, source };
+        let listener = Listener::bind(address, tls).map_err(bind)?;
+        let bound = listener.address().map_err(bind)?;
+        lines.push_str(&format!("ready {scheme}://{bound}\n"));
+        listeners.push(listener);
+    }
+    let mut out = std::io::stdout();
+    if out.write_all(lines.as_bytes()).and_then(|()| out.flush()).is_err() {
+        tracing::warn!("stdout is closed; where the hub listens is only in this log");
+    }
+    tracing::info!(listening = %lines.trim().replace('\n', ", "), "ready");
+    Ok(listeners)
+}
+
+/// Lets the time of ledger and presence pass.
+async fn ticks(broker: Arc<Broker>, mut stopped: watch::Receiver<bool>) {
+    let started: Instant = clock::mono();
+    let mut interval = tokio::time::interval(TICK);
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = interval.tick() => broker.tick(Now::read(), started),
+            _ = stopped.wait_for(|stopped| *stopped) => return,
+        }
+    }
+}
+
+/// SIGTERM and SIGINT.
+#[derive(Debug)]
+pub struct Stop {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Stop {
+    fn new() -> Result<Self, ServeError> {
+        let system = |source| ServeError::System { what: "can't wait for signals", source };
+        Ok(Self {
+            terminate: signal(SignalKind::terminate()).map_err(system)?,
+            interrupt: signal(SignalKind::interrupt()).map_err(system)?,
+        })
+    }
+
+    /// Waits for the next one.
+    pub async fn wait(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+

@@ -1,0 +1,366 @@
+//! The one thread that writes: many submissions become one commit, and one sync acknowledges all.
+//!
+//! ```text
+//!   submit ─▶ Pending ─┐ whatever arrived while the last commit ran
+//!   submit ─▶    ·     ├─▶ commit ─▶ on_commit(tickets)
+//!   submit ─▶    ·    ─┘      └───── first error ─▶ on_failure(error), and nothing after it
+//! ```
+//!
+//! A commit starts at once if the last one started a window ago, so a lone submission waits for
+//! nothing but the disk; under load the window bounds how often the engine rewrites its pages.
+//! When nothing is pending the thread sleeps until it is woken; there is no timer.
+//!
+//! # Guarantees
+//!
+//! - A ticket completes after everything that was submitted before it, and with it, is on disk.
+//!   Tickets complete in the order of submission.
+//! - A submission is refused whole or taken whole, and its operations are committed together.
+//! - [`Writer::submit`] waits for no disk: it holds a lock for a look-up or two.
+//! - A ticket that isn't completed is dropped. To drop a ticket must never mean success.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+use std::{io, mem};
+
+use parking_lot::{Condvar, Mutex};
+
+use super::open::panic_message;
+use super::pending::{Batch, BusyReason, Pending, PendingLimits};
+use super::{Operation, Store, StoreError};
+
+#[cfg(test)]
+mod tests;
+
+/// A commit that takes longer than this is a disk in trouble.
+const COMMIT_AGE_MAX: Duration = Duration::from_secs(5);
+
+/// How the writer batches.
+#[derive(Debug, Clone, Copy)]
+pub struct WriterSettings {
+    /// The least time between the starts of two commits, 0 to 200 ms. Longer windows write less to
+    /// the disk (measured: 20 ms two fifths of 5 ms) and acknowledge later.
+    pub window: Duration,
+    pub limits: PendingLimits,
+    /// Completes tickets before the commit. It exists for the crash tests alone, which have to catch
+    /// a build that is broken on purpose.
+    #[cfg(feature = "broken-ack")]
+    pub ack_before_sync: bool,
+}
+
+impl Default for WriterSettings {
+    fn default() -> Self {
+        Self {
+            window: Duration::from_millis(5),
+            limits: PendingLimits::default(),
+            #[cfg(feature = "broken-ack")]
+            ack_before_sync: false,
+        }
+    }
+}
+
+/// Why a submission was not taken. Nothing of it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The sender may come back: the disk is slower than the load.
+    #[error("too many {0} wait for the disk")]
+    Busy(BusyReason),
+    /// The hub is stopping.
+    #[error("the store is closed")]
+    Closed,
+    /// A commit failed; the process is about to end.
+    #[error("the store has failed")]
+    Failed,
+}
+
+/// Not everything that was submitted is on disk, because a commit failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the store has failed, and what was not acknowledged may be lost")]
+pub struct Failed;
+
+/// Counters since the start. They only grow, but for the durations.
+#[derive(Debug, Default)]
+pub struct WriterStats {
+    /// Syncs to disk.
+    pub commits: AtomicU64,
+    /// Operations that were committed, after coalescing.
+    pub operations: AtomicU64,
+    /// Operations that a later one of the same batch replaced.
+    pub coalesced: AtomicU64,
+    /// Bytes of keys and values that were committed.
+    pub bytes: AtomicU64,
+    /// Tickets that completed.
+    pub tickets: AtomicU64,
+    /// Submissions that were refused as busy.
+    pub refused: AtomicU64,
+    /// µs that all commits took together.
+    pub commit_micros: AtomicU64,
+    /// µs that the last commit took.
+    pub last_commit_micros: AtomicU64,
+    /// µs that the longest commit took.
+    pub longest_commit_micros: AtomicU64,
+}
+
+/// How the writer is, for `/readyz` and for refusing work early.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Health {
+    /// The age of the commit that is running.
+    pub commit_age: Option<Duration>,
+    pub has_failed: bool,
+    /// What waits for the next commit.
+    pub pending_operations: usize,
+    pub pending_bytes: usize,
+    pub pending_tickets: usize,
+}
+
+impl Health {
+    /// Whether durable acknowledgements are not to be expected soon, or ever.
+    pub fn is_degraded(&self) -> bool {
+        self.has_failed || self.commit_age.is_some_and(|age| age > COMMIT_AGE_MAX)
+    }
+}
+
+/// Submits changes to the thread that owns the store. `T` is the ticket of the caller.
+#[derive(Debug)]
+pub struct Writer<T> {
+    shared: Arc<Shared<T>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+#[derive(Debug)]
+struct Shared<T> {
+    state: Mutex<State<T>>,
+    /// Signalled when a sleeping thread has a reason to look.
+    wake: Condvar,
+    stats: WriterStats,
+    settings: WriterSettings,
+    now: fn() -> Instant,
+}
+
+#[derive(Debug)]
+struct State<T> {
+    pending: Pending<T>,
+    phase: Phase,
+    /// The thread sleeps, whether until it is woken or until the window ends.
+    is_asleep: bool,
+    /// When the running commit started.
+    running_since: Option<Instant>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Open,
+    /// Commits what is pending, and ends.
+    Closing,
+    /// Nothing is committed any more.
+    Failed,
+}
+
+impl<T: Send + 'static> Writer<T> {
+    /// Starts the thread. It calls `on_commit` with the tickets of each commit, outside all locks,
+    /// and `on_failure` at most once; neither may wait for the writer. `now` is the hub's clock.
+    pub fn start(
+        store: Box<dyn Store>,
+        settings: WriterSettings,
+        now: fn() -> Instant,
+        on_commit: impl FnMut(Vec<T>) + Send + 'static,
+        on_failure: impl FnOnce(&StoreError) + Send + 'static,
+    ) -> io::Result<Self> {
+        let shared = Arc::new(Shared {
+            state: Mutex::new(State {
+                pending: Pending::new(settings.limits),
+                phase: Phase::Open,
+                is_asleep: false,
+                running_since: None,
+            }),
+            wake: Condvar::new(),
+            stats: WriterStats::default(),
+            settings,
+            now,
+        });
+        let of_thread = Arc::clone(&shared);
+        let thread = thread::Builder::new()
+            .name("store".to_owned())
+            .spawn(move || of_thread.run(store, on_commit, on_failure))?;
+        Ok(Self { shared, thread: Mutex::new(Some(thread)) })
+    }
+
+    /// Hands over changes that are to be committed together. `ticket` completes once they, and all
+    /// that was submitted earlier, are on disk; without operations it is a barrier.
+    pub fn submit<O>(&self, operations: O, ticket: Option<T>) -> Result<(), Refusal>
+    where
+        O: AsRef<[Operation]> + IntoIterator<Item = Operation>,
+    {
+        let stats = &self.shared.stats;
+        let mut state = self.shared.state.lock();
+        match state.phase {
+            Phase::Open => {}
+            Phase::Closing => return Err(Refusal::Closed),
+            Phase::Failed => return Err(Refusal::Failed),
+        }
+        if let Err(reason) = state.pending.check(operations.as_ref(), ticket.is_some()) {
+            stats.refused.fetch_add(1, Ordering::Relaxed);
+            return Err(Refusal::Busy(reason));
+        }
+        let was_idle = state.pending.is_empty();
+        let coalesced = state.pending.add(operations, ticket);
+        // In between, the thread sleeps on its own account until the window ends.
+        let wake = state.is_asleep && (was_idle || state.pending.is_half_full());
+        drop(state);
+        stats.coalesced.fetch_add(coalesced, Ordering::Relaxed);
+        if wake {
+            self.shared.wake.notify_one();
+        }
+        Ok(())
+    }
+
+    /// How the writer is at `now`.
+    pub fn health(&self, now: Instant) -> Health {
+        let state = self.shared.state.lock();
+        Health {
+            commit_age: state.running_since.map(|since| now.saturating_duration_since(since)),
+            has_failed: state.phase == Phase::Failed,
+            pending_operations: state.pending.operations(),
+            pending_bytes: state.pending.bytes(),
+            pending_tickets: state.pending.tickets(),
+        }
+    }
+
+    pub fn stats(&self) -> &WriterStats {
+        &self.shared.stats
+    }
+}
+
+impl<T> Writer<T> {
+    /// Takes no more, commits what is pending, completes its tickets and ends the thread. It waits
+    /// for the disk, as long as that takes: call it where waiting is allowed.
+    pub fn close(&self) -> Result<(), Failed> {
+        let mut state = self.shared.state.lock();
+        if state.phase == Phase::Open {
+            state.phase = Phase::Closing;
+        }
+        drop(state);
+        self.shared.wake.notify_one();
+        let thread = self.thread.lock().take();
+        // A ticket may own the last handle; the thread can't wait for itself.
+        if let Some(thread) = thread.filter(|other| other.thread().id() != thread::current().id()) {
+            thread.join().map_err(|_| Failed)?;
+        }
+        match self.shared.state.lock().phase {
+            Phase::Open | Phase::Closing => Ok(()),
+            Phase::Failed => Err(Failed),
+        }
+    }
+}
+
+impl<T> Drop for Writer<T> {
+    fn drop(&mut self) {
+        // `on_failure` has told of a failure, and nothing here could act on it.
+        self.close().ok();
+    }
+}
+
+impl<T> Shared<T> {
+    /// The whole life of the thread.
+    fn run(
+        &self,
+        mut store: Box<dyn Store>,
+        mut on_commit: impl FnMut(Vec<T>),
+        on_failure: impl FnOnce(&StoreError),
+    ) {
+        let commit_all = || self.commit_until_closed(&mut *store, &mut on_commit);
+        let ended = catch_unwind(AssertUnwindSafe(commit_all))
+            .unwrap_or_else(|panic| Err(StoreError::Panicked { message: panic_message(&*panic) }));
+        if let Err(error) = ended {
+            self.fail();
+            on_failure(&error);
+        }
+    }
+
+    fn commit_until_closed(
+        &self,
+        store: &mut dyn Store,
+        on_commit: &mut impl FnMut(Vec<T>),
+    ) -> Result<(), StoreError> {
+        let mut last_start = None;
+        while let Some(mut batch) = self.next_batch(&mut last_start) {
+            if self.acknowledges_early() {
+                on_commit(mem::take(&mut batch.tickets));
+            }
+            // Without operations there is nothing to sync: what came earlier is on disk already.
+            if !batch.operations.is_empty() {
+                store.commit(&batch.operations)?;
+                self.account(&batch, last_start);
+            }
+            self.state.lock().running_since = None;
+            if !batch.tickets.is_empty() {
+                self.stats.tickets.fetch_add(batch.tickets.len() as u64, Ordering::Relaxed);
+                on_commit(batch.tickets);
+            }
+        }
+        Ok(())
+    }
+
+    #[cfg(feature = "broken-ack")]
+    fn acknowledges_early(&self) -> bool {
+        self.settings.ack_before_sync
+    }
+
+    #[cfg(not(feature = "broken-ack"))]
+    fn acknowledges_early(&self) -> bool {
+        false
+    }
+
+    /// Sleeps until a commit is due and takes what it is to hold. `None` ends the thread.
+    fn next_batch(&self, last_start: &mut Option<Instant>) -> Option<Batch<T>> {
+        let mut state = self.state.lock();
+        loop {
+            let now = (self.now)();
+            let wait = last_start.map_or(Duration::ZERO, |last| {
+                (last + self.settings.window).saturating_duration_since(now)
+            });
+            let is_closing = state.phase != Phase::Open;
+            if state.pending.is_empty() {
+                if is_closing {
+                    return None;
+                }
+                state.is_asleep = true;
+                self.wake.wait(&mut state);
+            } else if wait.is_zero() || is_closing || state.pending.is_half_full() {
+                *last_start = Some(now);
+                state.running_since = Some(now);
+                return Some(state.pending.take());
+            } else {
+                state.is_asleep = true;
+                self.wake.wait_for(&mut state, wait);
+            }
+            state.is_asleep = false;
+        }
+    }
+
+    fn account(&self, batch: &Batch<T>, start: Option<Instant>) {
+        let stats = &self.stats;
+        let taken =
+            start.map_or(Duration::ZERO, |start| (self.now)().saturating_duration_since(start));
+        let micros = u64::try_from(taken.as_micros()).unwrap_or(u64::MAX);
+        stats.commits.fetch_add(1, Ordering::Relaxed);
+        stats.operations.fetch_add(batch.operations.len() as u64, Ordering::Relaxed);
+        stats.bytes.fetch_add(batch.bytes as u64, Ordering::Relaxed);
+        stats.commit_micros.fetch_add(micros, Ordering::Relaxed);
+        stats.last_commit_micros.store(micros, Ordering::Relaxed);
+        stats.longest_commit_micros.fetch_max(micros, Ordering::Relaxed);
+    }
+
+    /// Gives up what is pending: it will never be acknowledged, and would only hold memory.
+    fn fail(&self) {
+        let mut state = self.state.lock();
+        state.phase = Phase::Failed;
+        state.running_since = None;
+        let abandoned = state.pending.take();
+        drop(state);
+        // Tickets may do anything when they are dropped, so no lock is held.
+        drop(abandoned);
+    }
+}

@@ -1,0 +1,119 @@
+//! What one source address may do: connections at once, and new ones a second.
+//!
+//! The table is bounded by the connections that exist: an address without a connection is forgotten
+//! when its allowance is full again.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use super::Settings;
+
+/// Addresses that are remembered; beyond that, strangers wait until some are forgotten.
+const ADDRESSES_MAX: usize = 100_000;
+
+/// All addresses that are connected or were a moment ago.
+#[derive(Debug)]
+pub struct Addresses {
+    connections_max: usize,
+    rate: f32,
+    exempt: Vec<IpAddr>,
+    table: Mutex<HashMap<IpAddr, Entry>>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    connections: usize,
+    credit: f32,
+    at: Instant,
+}
+
+/// A connection that counts for its address until it is dropped.
+#[derive(Debug)]
+pub struct Place {
+    addresses: Arc<Addresses>,
+    address: Option<IpAddr>,
+}
+
+impl Addresses {
+    /// An empty table with the limits of the settings.
+    pub fn new(settings: &Settings) -> Arc<Self> {
+        Arc::new(Self {
+            connections_max: settings.address_connections_max,
+            rate: settings.address_rate as f32,
+            exempt: settings.address_exempt.clone(),
+            table: Mutex::default(),
+        })
+    }
+
+    /// Takes a place for a new connection, if the address has one left.
+    pub fn enter(self: &Arc<Self>, address: IpAddr, now: Instant) -> Option<Place> {
+        let address = address.to_canonical();
+        if self.exempt.contains(&address) {
+            return Some(Place { addresses: self.clone(), address: None });
+        }
+        let mut table = self.table.lock();
+        if table.len() >= ADDRESSES_MAX {
+            table.retain(|_, entry| {
+                entry.connections > 0 || now.saturating_duration_since(entry.at) < Duration::from_secs(1)
+            });
+            if table.len() >= ADDRESSES_MAX {
+                return None;
+            }
+        }
+        let entry = table.entry(address).or_insert(Entry { connections: 0, credit: self.rate, at: now });
+        let passed = now.saturating_duration_since(entry.at).as_secs_f32();
+        entry.credit = (entry.credit + passed * self.rate).min(self.rate);
+        entry.at = now;
+        if entry.connections >= self.connections_max || entry.credit < 1.0 {
+            return None;
+        }
+        entry.connections += 1;
+        entry.credit -= 1.0;
+        Some(Place { addresses: self.clone(), address: Some(address) })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let Some(address) = self.address else { return };
+        let mut table = self.addresses.table.lock();
+        if let Some(entry) = table.get_mut(&address) {
+            entry.connections -= 1;
+            if entry.connections == 0 && entry.credit + 1.0 >= self.addresses.rate {
+                table.remove(&address);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    #[test]
+    fn an_address_has_its_share_and_no_more() {
+        let settings =
+            Settings { address_connections_max: 3, address_rate: 2, ..Settings::default() };
+        let addresses = Addresses::new(&settings);
+        let (one, other) = (IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1)), IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let now = crate::clock::mono();
+        let first = addresses.enter(one, now);
+        let second = addresses.enter(one, now);
+        assert!(first.is_some() && second.is_some());
+        assert!(addresses.enter(one, now).is_none(), "too fast");
+        assert!(addresses.enter(other, now).is_some(), "another has its own share");
+
+        let later = now + Duration::from_secs(1);
+        let third = addresses.enter(one, later);
+        assert!(third.is_some());
+        assert!(addresses.enter(one, later).is_none(), "too many at once");
+        drop(first);
+        assert!(addresses.enter(one, later).is_some());
+    }
+}

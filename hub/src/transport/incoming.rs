@@ -1,0 +1,261 @@
+//! From a received message to its effects: the codec, the session and the broker in one line each.
+
+use std::sync::Arc;
+
+use proto::envelope::{Ack, Envelope, ErrorCode, Hello, Kind, Pong, Position, Welcome};
+use proto::{CloseCode, limits};
+
+use super::connection::{End, Link};
+use crate::broker::devices::Turned;
+use crate::broker::publish::{Receipt, Value};
+use crate::broker::{Broker, Peer};
+use crate::clock::Now;
+use crate::codec::request::{Publication, Refusal, Report, Sending, Subscription};
+use crate::codec::{Encoding, Inbound, Outbound, encode, outbound};
+use crate::session::{Effect, Input};
+use crate::twin::ReportId;
+
+/// A binary message.
+pub(super) fn binary(link: &mut Link, now: Now, message: &[u8]) -> Result<(), End> {
+    let inbound = Inbound::binary(message).map_err(|_| End::Close(CloseCode::MALFORMED))?;
+    requests(link, now, inbound, message.len())
+}
+
+/// A text message.
+pub(super) fn text(link: &mut Link, now: Now, message: &str) -> Result<(), End> {
+    match Inbound::text(message) {
+        Ok(inbound) => requests(link, now, inbound, message.len()),
+        Err(malformed) => {
+            // Text is written by people: they are told what is wrong before the close.
+            link.outbound = Outbound::new(Encoding::Json);
+            let refusal = Refusal::new(ErrorCode::Malformed, "", malformed.to_string());
+            link.outbound.envelope(&outbound::refusal(0, &refusal));
+            Err(End::Close(CloseCode::MALFORMED))
+        }
+    }
+}
+
+/// A ping or pong of WebSocket.
+pub(super) fn control(link: &mut Link, now: Now) -> Result<(), End> {
+    let shared = link.shared.clone();
+    let effect = link.session.handle(&shared.settings.session, now.mono, Input::Control);
+    carry_out(link, now, 0, effect).map(drop)
+}
+
+fn requests(link: &mut Link, now: Now, mut inbound: Inbound<'_>, bytes: usize) -> Result<(), End> {
+    let shared = link.shared.clone();
+    if link.peer.is_none() {
+        link.outbound = Outbound::new(inbound.encoding());
+    }
+    // The message's bytes are charged to its first request; the others have none left to pay for.
+    let mut bytes = bytes;
+    inbound.for_each(|request_id, request| {
+        shared.broker.metrics.received.inc();
+        let input = Input::Received { request, bytes: std::mem::take(&mut bytes) };
+        let effect = link.session.handle(&shared.settings.session, now.mono, input);
+        carry_out(link, now, request_id, effect).map(drop)
+    })
+}
+
+/// Does what the session asks; true if the driver is to send a ping.
+pub(super) fn carry_out(
+    link: &mut Link,
+    now: Now,
+    request: u64,
+    effect: Effect<'_>,
+) -> Result<bool, End> {
+    let broker = link.shared.broker.clone();
+    let done = match effect {
+        Effect::None | Effect::Welcome => Ok(()),
+        Effect::Close(code) => return Err(End::Close(code)),
+        Effect::Ping => return Ok(true),
+        Effect::Authenticate(hello) => return authenticate(link, now, request, &hello).map(|()| false),
+        Effect::Pong => {
+            let pong = Pong { time_unix_ms: now.unix_ms, ..Pong::default() };
+            answer(link, request, Kind::Pong(pong));
+            Ok(())
+        }
+        Effect::Refuse(refusal) => Err(refusal),
+        Effect::Publish(publication) => publish(link, &broker, now, request, publication),
+        Effect::Subscribe(subscription) => subscribe(link, &broker, request, &subscription),
+        Effect::Unsubscribe(pattern) => {
+            let peer = admitted(link);
+            broker.unsubscribe(&pattern, peer.mailbox.id());
+            link.reader.end(&pattern);
+            acknowledge(link, request, Ack::default());
+            Ok(())
+        }
+        Effect::Send(sending) => send(link, &broker, now, request, sending),
+        Effect::Cancel(command) => {
+            broker.cancel(now, admitted(link), request, command);
+            Ok(())
+        }
+        Effect::Report(report) => {
+            on_report(link, &broker, now, request, &report);
+            Ok(())
+        }
+        Effect::Ready => {
+            if let Some(session) = &admitted(link).device {
+                broker.ready(now, session);
+            }
+            acknowledge(link, request, Ack::default());
+            Ok(())
+        }
+    };
+    if let Err(refusal) = done
+        && (request != 0 || refusal.seq != 0)
+    {
+        link.outbound.envelope(&outbound::refusal(request, &refusal));
+    }
+    Ok(false)
+}
+
+/// Finds out who it is, lets it in, and answers HELLO.
+fn authenticate(link: &mut Link, now: Now, request: u64, hello: &Hello<'_>) -> Result<(), End> {
+    let shared = link.shared.clone();
+    let (broker, limits) = (&shared.broker, &shared.settings.session);
+    let verdict = broker.authenticate(now, hello.token, &link.origin.certificate);
+    let entered = verdict.map_err(Turned::from).and_then(|(identity, token)| {
+        let peer = broker.enter_session(now, &identity, token, hello)?;
+        Ok((identity, peer))
+    });
+    let (identity, peer) = match entered {
+        Ok(entered) => entered,
+        Err(turned) => {
+            let code = turned.code;
+            tracing::info!(address = %link.origin.address, reason = code.reason(), "turned away");
+            if turned.retry_after_s > 0 {
+                link.outbound.envelope(&outbound::go_away(code, turned.retry_after_s));
+            }
+            let effect = link.session.handle(limits, now.mono, Input::Admitted(Err(code)));
+            return carry_out(link, now, request, effect).map(drop);
+        }
+    };
+    tracing::debug!(peer = %identity, address = %link.origin.address, "session began");
+    let name = identity.to_string();
+    let effect = link.session.handle(limits, now.mono, Input::Admitted(Ok(identity)));
+    debug_assert!(matches!(effect, Effect::Welcome), "an admitted peer is welcome");
+    welcome(link, now, request, &name, &peer);
+    if hello.ready
+        && let Some(session) = &peer.device
+    {
+        broker.ready(now, session);
+    }
+    link.peer = Some(Box::new(peer));
+    Ok(())
+}
+
+fn welcome(link: &mut Link, now: Now, request: u64, identity: &str, peer: &Peer) {
+    let broker = link.shared.broker.clone();
+    let session = peer.mailbox.id().to_string();
+    let accepted_seq = peer.device.as_ref().map_or(0, |device| {
+        let durable = *device.durable.lock();
+        if durable.boot == device.boot { durable.seq } else { 0 }
+    });
+    let ping_interval = link.session.ping_interval().as_secs();
+    let welcome = Welcome {
+        session: &session,
+        identity,
+        time_unix_ms: now.unix_ms,
+        ping_interval_s: u32::try_from(ping_interval).unwrap_or(u32::MAX),
+        reconnect_window_s: broker.reconnect_window_s(),
+        epoch: broker.position().epoch,
+        accepted_seq,
+        message_size_max: limits::MESSAGE_BYTES_MAX as u32,
+        ..Welcome::default()
+    };
+    answer(link, request, Kind::Welcome(welcome));
+}
+
+fn publish(
+    link: &mut Link,
+    broker: &Arc<Broker>,
+    now: Now,
+    request: u64,
+    publication: Publication<'_>,
+) -> Result<(), Refusal> {
+    let seq = publication.seq;
+    let peer = link.peer.as_deref_mut().expect("the session publishes for admitted peers only");
+    put(peer, broker, now, request, publication).map_err(|refusal| {
+        // A device drops what is refused for good, and keeps what may go later.
+        let seq = if refusal.retry_after_ms == 0 { seq } else { 0 };
+        Refusal { seq, ..refusal }
+    })
+}
+
+fn put(
+    peer: &mut Peer,
+    broker: &Arc<Broker>,
+    now: Now,
+    request: u64,
+    publication: Publication<'_>,
+) -> Result<(), Refusal> {
+    let Publication { channel, type_name, content, boot, seq, measured_unix_ms } = publication;
+    let (channel, report) = match &mut peer.device {
+        Some(session) if session.stale => {
+            let text = "the boot counter is lower than one that the hub has seen; raise it";
+            return Err(Refusal::new(ErrorCode::StaleEpoch, "hello.boot", text));
+        }
+        Some(session) => {
+            let boot = if boot == 0 { session.boot } else { boot };
+            (broker.device_channel(session, channel.as_ref())?, ReportId { boot, seq })
+        }
+        None => {
+            let name = channel.as_ref().expect("the session lets people name the channel");
+            (broker.channel(name)?, ReportId::default())
+        }
+    };
+    let type_name = channel.type_named(type_name)?;
+    let payload = content.into_payload(type_name, &broker.types, "publish.data")?;
+    let value = Value { type_name, payload: &payload, report, measured_unix_ms };
+    let receipt = match &peer.device {
+        Some(session) if seq != 0 => Receipt::Cumulative(&peer.mailbox, &session.durable),
+        _ if request != 0 => Receipt::Answer(&peer.mailbox, request),
+        _ => Receipt::None,
+    };
+    broker.publish(now, &channel, value, &receipt)
+}
+
+fn subscribe(
+    link: &mut Link,
+    broker: &Arc<Broker>,
+    request: u64,
+    subscription: &Subscription,
+) -> Result<(), Refusal> {
+    let beginning = broker.subscribe(subscription, &admitted(link).mailbox)?;
+    let position: Position<'_> = beginning.position;
+    let recovered = beginning.recovered.is_some();
+    acknowledge(link, request, Ack { position: Some(position), recovered, ..Ack::default() });
+    link.reader.begin(&subscription.pattern, beginning);
+    Ok(())
+}
+
+fn send(
+    link: &mut Link,
+    broker: &Arc<Broker>,
+    now: Now,
+    request: u64,
+    sending: Sending<'_>,
+) -> Result<(), Refusal> {
+    broker.send(now, admitted(link), request, sending)
+}
+
+fn on_report(link: &mut Link, broker: &Arc<Broker>, now: Now, request: u64, report: &Report<'_>) {
+    let peer = admitted(link);
+    let Some(session) = &peer.device else { return };
+    broker.report(now, peer, session, request, report);
+}
+
+fn admitted(link: &Link) -> &Peer {
+    link.peer.as_deref().expect("the session asks this for admitted peers only")
+}
+
+fn acknowledge(link: &mut Link, request: u64, ack: Ack<'_>) {
+    if request != 0 {
+        answer(link, request, Kind::Ack(ack));
+    }
+}
+
+fn answer(link: &mut Link, request: u64, kind: Kind<'_>) {
+    link.outbound.envelope(&encode(&Envelope { request, kind }));
+}

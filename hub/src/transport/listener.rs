@@ -1,0 +1,220 @@
+//! Takes connections in, at a pace that the hub can stand.
+//!
+//! Before the first byte of TLS a connection costs a token of the accept rate, a permit of the hub and
+//! a place of its address; handshakes are few at once and short. A storm waits in the kernel's
+//! backlog, where it costs nothing.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+
+use super::address::{Addresses, Place};
+use super::upgrade::Origin;
+use super::{Shared, tls};
+use crate::broker::credentials::Certificate;
+use crate::clock;
+use crate::metrics::Limit;
+
+/// Connections that wait in the kernel.
+const BACKLOG: i32 = 4096;
+/// How long to wait when descriptors ran out.
+const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(100);
+/// After so long without an ack of TCP a peer is gone.
+const TCP_USER_TIMEOUT: Duration = Duration::from_secs(30);
+const HEAD_BYTES_MAX: usize = 8 * 1024;
+const HEADERS_MAX: usize = 40;
+
+/// One listening socket.
+pub struct Listener {
+    socket: TcpListener,
+    tls: Option<TlsAcceptor>,
+}
+
+/// Places that all listeners share.
+#[derive(Debug, Clone)]
+pub struct Gate {
+    connections: Arc<Semaphore>,
+    handshakes: Arc<Semaphore>,
+    addresses: Arc<Addresses>,
+}
+
+impl Gate {
+    /// Room for so many connections.
+    pub fn new(shared: &Shared, connections_max: usize) -> Self {
+        Self {
+            connections: Arc::new(Semaphore::new(connections_max)),
+            handshakes: Arc::new(Semaphore::new(shared.settings.handshakes_max)),
+            addresses: Addresses::new(&shared.settings),
+        }
+    }
+}
+
+impl Listener {
+    /// Binds. Without TLS it is for loopback only; the caller sees to that.
+    ///
+    /// # Errors
+    /// The address is in use or not ours.
+    pub fn bind(address: SocketAddr, tls: Option<TlsAcceptor>) -> io::Result<Self> {
+        let domain = socket2::Domain::for_address(address);
+        let socket = socket2::Socket::new(domain, socket2::Type::STREAM, None)?;
+        socket.set_reuse_address(true)?;
+        socket.set_nonblocking(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        Ok(Self { socket: TcpListener::from_std(socket.into())?, tls })
+    }
+
+    /// Where it listens.
+    ///
+    /// # Errors
+    /// The socket is broken.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+
+    /// Takes connections until `stop` says so.
+    pub async fn run(
+        self,
+        shared: Arc<Shared>,
+        gate: Gate,
+        router: Router,
+        mut stop: watch::Receiver<bool>,
+    ) {
+        let mut pace = Pace::new(shared.settings.accept_rate);
+        loop {
+            let accepted = tokio::select! {
+                accepted = pace.accept(&self.socket) => accepted,
+                _ = stop.wait_for(|stop| *stop) => return,
+            };
+            let (socket, address) = match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    tracing::warn!(%error, "accept failed");
+                    tokio::time::sleep(OUT_OF_DESCRIPTORS).await;
+                    continue;
+                }
+            };
+            shared.broker.metrics.connections_total.inc();
+            let Ok(permit) = gate.connections.clone().try_acquire_owned() else {
+                shared.broker.metrics.limit_hit(Limit::Connections);
+                continue;
+            };
+            let Some(place) = gate.addresses.enter(address.ip(), clock::mono()) else {
+                shared.broker.metrics.limit_hit(Limit::Address);
+                continue;
+            };
+            let guest = Guest { socket, address, permit, place };
+            let (tls, handshakes) = (self.tls.clone(), gate.handshakes.clone());
+            tokio::spawn(welcome(guest, tls, handshakes, shared.clone(), router.clone()));
+        }
+    }
+}
+
+struct Guest {
+    socket: TcpStream,
+    address: SocketAddr,
+    permit: tokio::sync::OwnedSemaphorePermit,
+    place: Place,
+}
+
+/// From the accepted socket to HTTP.
+async fn welcome(
+    guest: Guest,
+    tls: Option<TlsAcceptor>,
+    handshakes: Arc<Semaphore>,
+    shared: Arc<Shared>,
+    router: Router,
+) {
+    let Guest { socket, address, permit, place } = guest;
+    if let Err(error) = tune(&socket) {
+        tracing::debug!(%error, "the socket took no options");
+    }
+    let origin = |certificate| Arc::new(Origin { address, certificate, place, permit });
+    let Some(acceptor) = tls else {
+        return serve(TokioIo::new(socket), router, shared, origin(Certificate::None)).await;
+    };
+    let stream = timeout(shared.settings.handshake_timeout, async {
+        let _turn = handshakes.acquire().await;
+        acceptor.accept(socket).await
+    });
+    match stream.await {
+        Ok(Ok(mut stream)) => {
+            let session = stream.get_mut().1;
+            session.set_buffer_limit(Some(16 * 1024));
+            let certificate = match session.peer_certificates() {
+                Some([leaf, ..]) => tls::device_of(leaf),
+                Some([]) | None => Certificate::None,
+            };
+            serve(TokioIo::new(Box::new(stream)), router, shared, origin(certificate)).await;
+        }
+        Ok(Err(error)) => {
+            shared.broker.metrics.handshake_failures.inc();
+            tracing::debug!(%address, %error, "TLS handshake failed");
+        }
+        Err(_) => shared.broker.metrics.limit_hit(Limit::HandshakeTime),
+    }
+}
+
+/// Serves HTTP/1.1 until the connection is upgraded or ends.
+async fn serve<I>(io: I, router: Router, shared: Arc<Shared>, origin: Arc<Origin>)
+where
+    I: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
+{
+    let head_timeout = shared.settings.head_timeout;
+    let service = hyper::service::service_fn(move |mut request: hyper::Request<_>| {
+        request.extensions_mut().insert(origin.clone());
+        request.extensions_mut().insert(shared.clone());
+        hyper::service::Service::call(&TowerToHyperService::new(router.clone()), request)
+    });
+    let connection = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(head_timeout)
+        .max_buf_size(HEAD_BYTES_MAX)
+        .max_headers(HEADERS_MAX)
+        .serve_connection(io, service)
+        .with_upgrades();
+    if let Err(error) = connection.await {
+        tracing::debug!(%error, "an HTTP connection ended badly");
+    }
+}
+
+fn tune(socket: &TcpStream) -> io::Result<()> {
+    socket.set_nodelay(true)?;
+    socket2::SockRef::from(socket).set_tcp_user_timeout(Some(TCP_USER_TIMEOUT))
+}
+
+/// A token bucket in front of accept.
+struct Pace {
+    per_s: f32,
+    credit: f32,
+    at: std::time::Instant,
+}
+
+impl Pace {
+    fn new(per_s: u32) -> Self {
+        Self { per_s: per_s as f32, credit: per_s as f32, at: clock::mono() }
+    }
+
+    async fn accept(&mut self, listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
+        let now = clock::mono();
+        let passed = (now - self.at).as_secs_f32();
+        self.credit = (self.credit + passed * self.per_s).min(self.per_s);
+        self.at = now;
+        if self.credit < 1.0 {
+            let wait = (1.0 - self.credit) / self.per_s;
+            tokio::time::sleep(Duration::from_secs_f32(wait)).await;
+        }
+        let accepted = listener.accept().await;
+        self.credit -= 1.0;
+        accepted
+    }
+}

@@ -1,0 +1,78 @@
+//! Sockets: accepted, wrapped in TLS, taken over from HTTP, and driven through their life.
+//!
+//! ```text
+//!   listener ─▶ TLS ─▶ HTTP ─▶ upgrade ─▶ connection ◀─▶ session, broker
+//! ```
+//!
+//! Read [`listener`] for what happens before a byte is trusted, [`upgrade`] for how a request becomes
+//! a WebSocket, then [`connection`]: the one loop that owns a socket, its session and its mailbox.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::broker::Broker;
+use crate::session;
+
+pub mod address;
+pub mod connection;
+mod incoming;
+pub mod listener;
+pub mod meter;
+pub mod outgoing;
+pub mod tls;
+pub mod upgrade;
+
+/// Bounds of sockets that the operator may tune.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// From accept to the end of the TLS handshake.
+    pub handshake_timeout: Duration,
+    /// TLS handshakes at once.
+    pub handshakes_max: usize,
+    /// For the head of an HTTP request; also the idle time of a connection that is kept alive.
+    pub head_timeout: Duration,
+    /// New connections a second, and at once.
+    pub accept_rate: u32,
+    /// Connections at once; found from the descriptor limit if 0.
+    pub connections_max: usize,
+    /// Connections at once from one address.
+    pub address_connections_max: usize,
+    /// New connections a second from one address.
+    pub address_rate: u32,
+    /// Gateways and load generators, which the limits of an address don't hold for.
+    pub address_exempt: Vec<IpAddr>,
+    /// How long a write may make no progress.
+    pub write_stall: Duration,
+    /// Web origins whose pages may connect; others that send an `Origin` are refused.
+    pub origins: Vec<String>,
+    /// Bounds of sessions.
+    pub session: session::Limits,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            handshake_timeout: Duration::from_secs(10),
+            handshakes_max: 64,
+            head_timeout: Duration::from_secs(5),
+            accept_rate: 500,
+            connections_max: 0,
+            address_connections_max: 256,
+            address_rate: 20,
+            address_exempt: Vec::new(),
+            write_stall: Duration::from_secs(30),
+            origins: Vec::new(),
+            session: session::Limits::default(),
+        }
+    }
+}
+
+/// What every connection needs.
+#[derive(Debug)]
+pub struct Shared {
+    /// The hub's heart.
+    pub broker: Arc<Broker>,
+    /// Bounds.
+    pub settings: Settings,
+}

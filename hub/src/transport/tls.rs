@@ -1,0 +1,174 @@
+//! TLS by rustls: version 1.3, 1.2 only if asked for; HTTP/1.1 only; client certificates by an own CA.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use proto::DeviceId;
+use rustls::ServerConfig;
+use rustls::crypto::aws_lc_rs;
+use rustls::server::WebPkiClientVerifier;
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use x509_parser::prelude::{FromDer as _, GeneralName, ParsedExtension, X509Certificate};
+
+use crate::broker::credentials::Certificate;
+
+/// In front of a device's id in the subject alternative name of its certificate.
+pub const DEVICE_URI_PREFIX: &str = "urn:lamplighter:device:";
+
+/// Where the keys are, and what is allowed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Files {
+    /// The server's chain, PEM, leaf first.
+    pub certificate: PathBuf,
+    /// Its key, PEM, readable by nobody else.
+    pub key: PathBuf,
+    /// CAs that sign devices' certificates, PEM; none: devices use tokens.
+    pub client_ca: Option<PathBuf>,
+    /// Also TLS 1.2.
+    pub tls12: bool,
+}
+
+/// Why TLS can't start.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    #[error("can't read {file}: {source}")]
+    Read { file: PathBuf, source: io::Error },
+    #[error("{file} has no PEM of the right kind: {source}")]
+    Pem { file: PathBuf, source: rustls_pki_types::pem::Error },
+    #[error("{file} has no certificate")]
+    Empty { file: PathBuf },
+    #[error("others can read the key {file}; run: chmod 600 {file}")]
+    KeyMode { file: PathBuf },
+    #[error("the key {key} doesn't belong to the certificate {certificate}: {source}")]
+    Mismatch { key: PathBuf, certificate: PathBuf, source: rustls::Error },
+    #[error("a certificate in {file} is no CA: {source}")]
+    BadCa { file: PathBuf, source: rustls::Error },
+    #[error("the CAs in {file} can't be used: {source}")]
+    Verifier { file: PathBuf, source: rustls::server::VerifierBuilderError },
+}
+
+/// The server's side, from files.
+///
+/// # Errors
+/// A file can't be read, is of the wrong kind, or others may read the key.
+pub fn server_config(files: &Files) -> Result<Arc<ServerConfig>, TlsError> {
+    check_key_mode(&files.key)?;
+    let chain = certificates(&files.certificate)?;
+    let key = PrivateKeyDer::from_pem_file(&files.key)
+        .map_err(|source| TlsError::Pem { file: files.key.clone(), source })?;
+    let versions: &[&rustls::SupportedProtocolVersion] = if files.tls12 {
+        &[&rustls::version::TLS13, &rustls::version::TLS12]
+    } else {
+        &[&rustls::version::TLS13]
+    };
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let builder = ServerConfig::builder_with_provider(provider.clone())
+        .with_protocol_versions(versions)
+        .expect("the provider has suites for TLS 1.3 and 1.2");
+    let builder = match &files.client_ca {
+        None => builder.with_no_client_auth(),
+        Some(file) => {
+            let mut roots = rustls::RootCertStore::empty();
+            for certificate in certificates(file)? {
+                roots
+                    .add(certificate)
+                    .map_err(|source| TlsError::BadCa { file: file.clone(), source })?;
+            }
+            // A device may come with a token instead; who comes with a certificate must be right.
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
+                .allow_unauthenticated()
+                .build()
+                .map_err(|source| TlsError::Verifier { file: file.clone(), source })?;
+            builder.with_client_cert_verifier(verifier)
+        }
+    };
+    let mut config = builder.with_single_cert(chain, key).map_err(|source| TlsError::Mismatch {
+        key: files.key.clone(),
+        certificate: files.certificate.clone(),
+        source,
+    })?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    // One ticket is enough for the one connection that a device resumes.
+    config.send_tls13_tickets = 1;
+    if let Ok(ticketer) = aws_lc_rs::Ticketer::new() {
+        config.ticketer = ticketer;
+    }
+    Ok(Arc::new(config))
+}
+
+fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let chain: Vec<_> = CertificateDer::pem_file_iter(file)
+        .and_then(Iterator::collect)
+        .map_err(|source| TlsError::Pem { file: file.to_owned(), source })?;
+    if chain.is_empty() {
+        return Err(TlsError::Empty { file: file.to_owned() });
+    }
+    Ok(chain)
+}
+
+fn check_key_mode(file: &Path) -> Result<(), TlsError> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let metadata =
+        fs::metadata(file).map_err(|source| TlsError::Read { file: file.to_owned(), source })?;
+    if metadata.permissions().mode() & 0o077 != 0 {
+        return Err(TlsError::KeyMode { file: file.to_owned() });
+    }
+    Ok(())
+}
+
+/// The device that a verified client certificate names: exactly one URI of ours, in the canonical
+/// form that a device id has.
+pub fn device_of(certificate: &CertificateDer<'_>) -> Certificate {
+    let Ok((_, parsed)) = X509Certificate::from_der(certificate) else {
+        return Certificate::Unusable;
+    };
+    let mut found = Certificate::Unusable;
+    let names = parsed.extensions().iter().filter_map(|extension| {
+        match extension.parsed_extension() {
+            ParsedExtension::SubjectAlternativeName(names) => Some(&names.general_names),
+            _ => None,
+        }
+    });
+    for name in names.flatten() {
+        let GeneralName::URI(uri) = name else { continue };
+        let Some(id) = uri.strip_prefix(DEVICE_URI_PREFIX) else { continue };
+        match (DeviceId::parse(id), &found) {
+            (Ok(id), Certificate::Unusable) => found = Certificate::Device(id),
+            _ => return Certificate::Unusable,
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{CertificateParams, KeyPair, SanType};
+
+    use super::*;
+
+    #[test]
+    fn a_certificate_names_one_device_or_none() {
+        let device = Certificate::Device(DeviceId::parse("lamp-1").expect("valid"));
+        for (uris, found) in [
+            (&["urn:lamplighter:device:lamp-1"][..], device),
+            (&[], Certificate::Unusable),
+            (&["urn:lamplighter:device:lamp-1", "urn:lamplighter:device:lamp-2"], Certificate::Unusable),
+            (&["urn:lamplighter:device:LAMP-1"], Certificate::Unusable),
+            (&["urn:lamplighter:device:lamp%2e1"], Certificate::Unusable),
+            (&["urn:lamplighter:device:*"], Certificate::Unusable),
+            (&["urn:other:device:lamp-1"], Certificate::Unusable),
+        ] {
+            let mut params = CertificateParams::new(vec![]).expect("no names");
+            for uri in uris {
+                let uri = (*uri).try_into().expect("ASCII");
+                params.subject_alt_names.push(SanType::URI(uri));
+            }
+            let key = KeyPair::generate().expect("randomness");
+            let certificate = params.self_signed(&key).expect("valid parameters");
+            assert_eq!(device_of(certificate.der()), found, "{uris:?}");
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! `cargo +nightly fuzz run envelope_binary`; what it checks is in `bodies.rs`.
+
+#![no_main]
+
+#[path = "../bodies.rs"]
+#[allow(dead_code, reason = "each target runs one body")]
+mod bodies;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| bodies::envelope_binary(data));

@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# Brings the programs that the checks and tests call into tests/.tools/bin. Does nothing if they are
+# there already, in the versions of requirements.txt.
+set -euo pipefail
+
+here=$(cd "$(dirname "$0")" && pwd)
+tools=$here/../.tools
+wanted=$here/requirements.txt
+installed=$tools/requirements.txt
+
+install_python_tools() {
+    echo "installing into tests/.tools: $(grep -v '^#' "$wanted" | cut -d' ' -f1 | tr '\n' ' ')"
+    if ! python3 -m venv --clear "$tools"; then
+        echo "error: python3 can't make a virtual environment; on Debian: apt-get install python3-venv" >&2
+        exit 1
+    fi
+    "$tools/bin/python" -m pip install --quiet --disable-pip-version-check --requirement "$wanted"
+    # Last, so that an interrupted installation is repeated.
+    cp "$wanted" "$installed"
+}
+
+# The tests of durability watch the hub's system calls. Without strace they fail, they don't skip.
+install_strace() {
+    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+        echo "installing strace"
+        apt-get install -y -qq strace >/dev/null && return
+    fi
+    echo "warning: strace is missing, so the tests of durability will fail;" \
+        "install it with: sudo apt-get install strace" >&2
+}
+
+cmp --silent "$wanted" "$installed" || install_python_tools
+command -v strace >/dev/null || install_strace
