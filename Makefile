@@ -33,8 +33,9 @@ test: tools ## Run all tests
 	$(CARGO) run --manifest-path firmware-client/no-std-check/Cargo.toml --target-dir $(TARGET)/no-std-check
 
 bench: ## Measure: parts by criterion, the whole by simulated fleets
-	$(CARGO) bench --package hub
-	$(CARGO) run --release --package device-sim -- bench
+	$(CARGO) bench --package hub --bench '*'
+	$(CARGO) build --release --package hub --package device-sim --bins
+	BIN=$(TARGET)/release deploy/bench.sh
 
 lint: tools ## Check form, lints, licences and bans
 	$(CARGO) metadata --locked --format-version 1 >/dev/null

@@ -160,7 +160,7 @@ impl Console {
 fn any_action(random: &mut Random) -> Action {
     match random.below(20) {
         0..14 => Action::Override(Override {
-            level_pct: Some(random.below(101) as u32),
+            level_pct: Some(any_level(random)),
             ramp_to_ms: Some(random.below(500) as u32),
             ..Override::default()
         }),
@@ -168,6 +168,11 @@ fn any_action(random: &mut Random) -> Action {
         16 => Action::Identify(Identify { duration_s: 1 }),
         _ => Action::ReadNow(ReadNow::default()),
     }
+}
+
+/// Off, or a level that every driver reaches: below 10 % lamps stay at their own lowest level.
+fn any_level(random: &mut Random) -> u32 {
+    if random.below(10) == 0 { 0 } else { 10 + random.below(91) as u32 }
 }
 
 /// The request id of a run's n-th command.

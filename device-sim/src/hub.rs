@@ -83,6 +83,9 @@ impl Hub {
             (true, None) => return Err(HubError::NoRoots),
             (true, Some(path)) => Some(tls_config(&read(path)?, None)?),
         };
+        // The HTTP library wants a provider for the process even where it speaks no TLS; whichever was
+        // installed first is the same one.
+        drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
         let mut http = reqwest::Client::builder()
             .timeout(REQUEST_TIMEOUT)
             .redirect(reqwest::redirect::Policy::none())

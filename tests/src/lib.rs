@@ -33,19 +33,15 @@ pub mod device;
 
 pub mod person;
 
-pub mod raw;
-
 pub mod http;
 
+pub mod raw;
+
 pub mod cli;
-
-pub mod authority;
-
-pub mod trace;
 
 pub use client::{Client, Event};
 pub use deadline::{PATIENCE, within};
 pub use device::Device;
 pub use hub::{Hub, HubBuilder};
-pub use person::{Encoding, News, Person, Seen};
+pub use person::Person;
 pub use stream::Via;

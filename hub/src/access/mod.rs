@@ -130,7 +130,8 @@ mod tests {
         let may = |pattern| device.may_subscribe(&ChannelPattern::parse(pattern).expect("valid"));
         assert!(may("devices.lamp-1.desired"));
         assert!(may("devices.lamp-1.>"));
-        for other in ["devices.lamp-2.desired", "devices.*.desired", "devices.>", ">", "*.lamp-1.x"] {
+        for other in ["devices.lamp-2.desired", "devices.*.desired", "devices.>", ">", "*.lamp-1.x"]
+        {
             assert!(!may(other), "{other}");
         }
     }

@@ -62,8 +62,9 @@ pub const PAGE_BYTES: usize = 24 * 1024;
 /// Bytes, in protobuf, of a page that becomes JSON, which is several times longer.
 pub const PAGE_BYTES_AS_JSON: usize = 6 * 1024;
 
-const _: () =
-    assert!(PAGE_BYTES + proto::limits::PAYLOAD_BYTES_MAX + 1024 <= proto::limits::MESSAGE_BYTES_MAX);
+const _: () = assert!(
+    PAGE_BYTES + proto::limits::PAYLOAD_BYTES_MAX + 1024 <= proto::limits::MESSAGE_BYTES_MAX
+);
 
 impl Channels {
     /// The channel, if it exists.

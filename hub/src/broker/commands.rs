@@ -97,7 +97,14 @@ impl Broker {
     }
 
     /// Takes a device's word on a command. It is acknowledged once it needs no repeating.
-    pub fn report(&self, now: Now, peer: &Peer, session: &DevicePeer, request: u64, report: &Report<'_>) {
+    pub fn report(
+        &self,
+        now: Now,
+        peer: &Peer,
+        session: &DevicePeer,
+        request: u64,
+        report: &Report<'_>,
+    ) {
         let mut desk = self.desk.lock();
         let reply = (request != 0).then(|| desk.token(&peer.mailbox, request));
         let ignored = desk.ledger.stats().reports_ignored;
@@ -150,8 +157,7 @@ impl Broker {
             Effect::Persist { command, record, step } => {
                 let operation = operation(Table::Command, &command.to_bytes(), Some(record));
                 let ticket = Ticket::Command { command, step };
-                if self.writer().submit(vec![operation], Some(ticket)).is_err() {
-                    self.metrics.limit_hit(Limit::Store);
+                if self.submit(vec![operation], Some(ticket)).is_err() {
                     desk.ledger.handle(now, Input::NotStored { command, step });
                 }
             }

@@ -286,10 +286,8 @@ impl Broker {
                 device.presence.left(now, reason);
             }
         }
-        let gone = ledger::Input::DeviceGone {
-            device: session.id.clone(),
-            session: session.generation,
-        };
+        let gone =
+            ledger::Input::DeviceGone { device: session.id.clone(), session: session.generation };
         self.tell_ledger(now, gone);
     }
 

@@ -9,7 +9,7 @@
 //! ```
 //!
 //! Read in this order: [`channel`], [`sequence`], [`publish`], [`subscribe`], [`reader`], [`devices`],
-//! [`presence`], [`registry`], [`commands`], [`credentials`], [`restore`].
+//! [`presence`], [`registry`], [`commands`], [`credentials`], [`restore`], [`room`].
 //!
 //! # Locks
 //!
@@ -58,6 +58,8 @@ pub mod credentials;
 
 pub mod restore;
 
+pub mod room;
+
 mod ticket;
 
 pub use channel::{Channel, Channels};
@@ -90,6 +92,8 @@ pub struct Settings {
     pub auto_register: bool,
     /// Bounds of the ledger.
     pub ledger: crate::ledger::Limits,
+    /// Whose disk must have room; none if nothing is stored on one.
+    pub data_folder: Option<std::path::PathBuf>,
 }
 
 impl Default for Settings {
@@ -106,6 +110,7 @@ impl Default for Settings {
             device_sessions: devices::SessionRate::default(),
             auto_register: false,
             ledger: crate::ledger::Limits::default(),
+            data_folder: None,
         }
     }
 }
@@ -128,6 +133,7 @@ pub struct Broker {
     pub(crate) directory: RwLock<Directory>,
     pub(crate) desk: Mutex<commands::Desk>,
     pub(crate) writer: std::sync::OnceLock<Writer<Ticket>>,
+    pub(crate) room: room::Room,
     budget: Arc<Budget>,
     next_mailbox: AtomicU64,
 }
@@ -162,6 +168,7 @@ impl Broker {
     /// Lets time pass. Called several times a second.
     pub fn tick(&self, now: Now, started: Instant) {
         let window = Duration::from_secs(u64::from(self.reconnect_window_s()));
+        self.room.look();
         self.commands_tick(now);
         self.presence_tick(now, window * UNKNOWN_WINDOWS, started);
         let health = self.writer().health(now.mono);

@@ -10,9 +10,9 @@ use proto::envelope::Presence;
 use proto::wire::Encode as _;
 use proto::{DeviceId, channels};
 
+use super::Broker;
 use super::devices::{Device, Devices};
 use super::publish::{Receipt, Value};
-use super::Broker;
 use crate::clock::Now;
 use crate::twin::ReportId;
 
@@ -88,8 +88,14 @@ impl Broker {
         };
         device.presence = State::Online { since_unix_ms };
         let (generation, boot) = (device.generation, device.boot);
-        let presence =
-            Presence { online: true, since_unix_ms, generation, boot, agent, ..Presence::default() };
+        let presence = Presence {
+            online: true,
+            since_unix_ms,
+            generation,
+            boot,
+            agent,
+            ..Presence::default()
+        };
         self.say(now, id, &presence);
     }
 

@@ -94,7 +94,9 @@ impl Broker {
         {
             let mut inner = channel.inner.lock();
             match inner.state.judge(value.type_name, value.report) {
-                Verdict::Newer { skipped } => self.metrics.report_gaps.inc_by(u64::from(skipped > 0)),
+                Verdict::Newer { skipped } => {
+                    self.metrics.report_gaps.inc_by(u64::from(skipped > 0))
+                }
                 verdict @ (Verdict::Duplicate | Verdict::Late) => {
                     drop(inner);
                     return self.publish_old(verdict, value.report, receipt);
@@ -131,8 +133,7 @@ impl Broker {
         report: ReportId,
         receipt: &Receipt<'_>,
     ) -> Result<(), Refusal> {
-        let reason =
-            if verdict == Verdict::Duplicate { Dropped::Duplicate } else { Dropped::Late };
+        let reason = if verdict == Verdict::Duplicate { Dropped::Duplicate } else { Dropped::Late };
         self.metrics.dropped(reason, 1);
         if let Some(ticket) = ticket(receipt, report, 0, true) {
             self.submit(Vec::new(), Some(ticket))?;
@@ -176,10 +177,13 @@ impl Broker {
         operations: Vec<Operation>,
         ticket: Option<Ticket>,
     ) -> Result<(), Refusal> {
-        self.writer().submit(operations, ticket).map_err(|_| {
+        let taken = self.room.check().and_then(|()| {
+            self.writer().submit(operations, ticket).map_err(|refusal| refusal.to_string())
+        });
+        taken.map_err(|reason| {
             self.metrics.limit_hit(Limit::Store);
             self.metrics.dropped(Dropped::StoreBusy, 1);
-            let text = "the store can't take more now; try again";
+            let text = format!("nothing was stored: {reason}; try again");
             Refusal::retry(ErrorCode::Unavailable, "", text, 1000)
         })
     }
@@ -234,12 +238,7 @@ fn message<'m>(
     }
 }
 
-fn ticket(
-    receipt: &Receipt<'_>,
-    report: ReportId,
-    revision: u64,
-    durable: bool,
-) -> Option<Ticket> {
+fn ticket(receipt: &Receipt<'_>, report: ReportId, revision: u64, durable: bool) -> Option<Ticket> {
     match receipt {
         Receipt::None => None,
         Receipt::Cumulative(mailbox, durable) => Some(Ticket::Report {

@@ -109,14 +109,14 @@ impl Reader {
         !self.work.is_empty() || self.lagging.is_some()
     }
 
+    /// Whether the mailbox counts instead of queueing.
+    pub fn is_lagging(&self) -> bool {
+        self.lagging.is_some()
+    }
+
     /// The next thing to send, or `None` if the mailbox is next. An empty page is not sent; so this
     /// may return nothing while [`Reader::is_behind`] holds, after a bounded amount of looking.
-    pub fn next(
-        &mut self,
-        broker: &Broker,
-        mailbox: &Mailbox,
-        page_bytes: usize,
-    ) -> Option<Piece> {
+    pub fn next(&mut self, broker: &Broker, mailbox: &Mailbox, page_bytes: usize) -> Option<Piece> {
         match self.work.front_mut() {
             None => {
                 self.finish_scan(broker, mailbox);

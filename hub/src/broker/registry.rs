@@ -136,7 +136,8 @@ impl Broker {
         token: &Token,
     ) -> Vec<Operation> {
         let mut operations = Vec::new();
-        let device = devices.entry(id.clone()).or_insert_with(|| Device::new(Registration::default()));
+        let device =
+            devices.entry(id.clone()).or_insert_with(|| Device::new(Registration::default()));
         let created = match device.registration.created_unix_ms {
             0 => now.unix_ms,
             created => created,
@@ -310,11 +311,17 @@ fn check(new: NewDevice) -> Result<(DeviceId, NewDevice), Refusal> {
     let id = match DeviceId::parse(&new.id) {
         Ok(id) => id,
         Err(error) => {
-            return bad("id", format!("is not a device id: it {error}; use [a-z0-9][a-z0-9-]{{2,63}}"));
+            return bad(
+                "id",
+                format!("is not a device id: it {error}; use [a-z0-9][a-z0-9-]{{2,63}}"),
+            );
         }
     };
     if new.labels.len() > LABELS_MAX {
-        return bad("labels", format!("{id} has {} labels; at most {LABELS_MAX}", new.labels.len()));
+        return bad(
+            "labels",
+            format!("{id} has {} labels; at most {LABELS_MAX}", new.labels.len()),
+        );
     }
     let texts = new.labels.iter().flat_map(|(key, value)| [key, value]).chain([&new.profile]);
     for text in texts {

@@ -15,6 +15,7 @@ use super::channel::{Channel, Channels};
 use super::commands::Desk;
 use super::devices::{Device, Devices, Registration};
 use super::registry::operation;
+use super::room::Room;
 use super::sequence::Sequence;
 use super::{Broker, Settings, Ticket, presence};
 use crate::access::{Credential, Directory, TokenHash};
@@ -81,6 +82,7 @@ impl Broker {
             directory: RwLock::new(directory),
             desk: Mutex::new(Desk::new(ledger)),
             writer: std::sync::OnceLock::new(),
+            room: Room::new(settings.data_folder.clone()),
             budget: Budget::new(settings.mailbox_total_bytes),
             next_mailbox: AtomicU64::new(1),
             settings,
@@ -93,7 +95,11 @@ impl Broker {
     ///
     /// # Errors
     /// The store has stopped.
-    pub async fn begin(&self, writer: Writer<Ticket>, now: Now) -> Result<(), crate::codec::Refusal> {
+    pub async fn begin(
+        &self,
+        writer: Writer<Ticket>,
+        now: Now,
+    ) -> Result<(), crate::codec::Refusal> {
         assert!(self.writer.set(writer).is_ok(), "a broker begins once");
         let ceiling = self.sequence.lock().ceiling();
         let (done, wait) = tokio::sync::oneshot::channel();
@@ -126,12 +132,13 @@ fn ceiling(store: &dyn Store) -> Result<u64, StoreError> {
 
 fn tokens(store: &dyn Store, restored: &mut Restored) -> Result<Directory, StoreError> {
     let mut directory = Directory::default();
-    store.scan(Table::Token, &mut |key, value| {
-        match (key.try_into(), serde_json::from_slice::<Credential>(value)) {
-            (Ok(hash), Ok(credential)) => directory.insert(TokenHash(hash), credential),
-            (Ok(_), Err(error)) => skip("token", &error, &mut restored.unreadable),
-            (Err(_), _) => skip("token", &"its key is no hash", &mut restored.unreadable),
-        }
+    store.scan(Table::Token, &mut |key, value| match (
+        key.try_into(),
+        serde_json::from_slice::<Credential>(value),
+    ) {
+        (Ok(hash), Ok(credential)) => directory.insert(TokenHash(hash), credential),
+        (Ok(_), Err(error)) => skip("token", &error, &mut restored.unreadable),
+        (Err(_), _) => skip("token", &"its key is no hash", &mut restored.unreadable),
     })?;
     Ok(directory)
 }
@@ -166,18 +173,18 @@ fn last_values(
     restored: &mut Restored,
 ) -> Result<Channels, StoreError> {
     let mut channels = Channels::default();
-    store.scan(Table::LastValue, &mut |_, body| {
-        match Frame::restore(body).map_err(|error| error.to_string()).and_then(|frame| {
+    store.scan(Table::LastValue, &mut |_, body| match Frame::restore(body)
+        .map_err(|error| error.to_string())
+        .and_then(|frame| {
             let name = ChannelName::parse(frame.message().channel);
             Ok((name.map_err(|error| error.to_string())?, frame))
         }) {
-            Ok((name, frame)) => {
-                restored.values += 1;
-                remember(&name, &frame, devices);
-                restore_value(&mut channels, rules, &name, frame);
-            }
-            Err(error) => skip("last value", &error, &mut restored.unreadable),
+        Ok((name, frame)) => {
+            restored.values += 1;
+            remember(&name, &frame, devices);
+            restore_value(&mut channels, rules, &name, frame);
         }
+        Err(error) => skip("last value", &error, &mut restored.unreadable),
     })?;
     Ok(channels)
 }

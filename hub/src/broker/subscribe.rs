@@ -46,7 +46,8 @@ impl Broker {
             .since
             .filter(|(epoch, offset)| *epoch == position.epoch && *offset <= position.offset)
             .map(|(_, offset)| offset);
-        let recovered = since.and_then(|offset| self.missed(&wanted.pattern, offset, position.offset));
+        let recovered =
+            since.and_then(|offset| self.missed(&wanted.pattern, offset, position.offset));
         // Whoever was here before in this epoch holds all values up to its position.
         let snapshot = (wanted.snapshot && recovered.is_none())
             .then(|| Revisions { after: since.unwrap_or(0), up_to: position.offset });

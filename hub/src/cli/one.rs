@@ -177,10 +177,16 @@ impl Pursuit<'_> {
         ack: &Value,
         early: Vec<Value>,
     ) -> Result<(), Failure> {
-        if state(ack) == CommandState::Accepted {
-            self.take(&json!({"state": "COMMAND_STATE_ACCEPTED", "command": self.command}), None)?;
-        } else {
+        // The first step is pushed like the others, and mostly before the answer; where it wasn't,
+        // the answer stands for it.
+        let is_first = |message: &Value| {
+            let update = message.get("data").unwrap_or(&Value::Null);
+            word(update, "command") == self.command && state(update) == CommandState::Accepted
+        };
+        if state(ack) != CommandState::Accepted {
             self.catch_up().await?;
+        } else if !early.iter().any(is_first) {
+            self.take(&json!({"state": "COMMAND_STATE_ACCEPTED", "command": self.command}), None)?;
         }
         for message in early {
             self.hear(&message)?;

@@ -150,7 +150,8 @@ mod tests {
 
     #[test]
     fn a_placed_draft_is_the_envelope_with_its_offset() {
-        for (payload, offset) in [(0, 1), (100, 127), (128, 128), (20_000, u64::MAX), (5, 1 << 40)] {
+        for (payload, offset) in [(0, 1), (100, 127), (128, 128), (20_000, u64::MAX), (5, 1 << 40)]
+        {
             let payload = vec![7; payload];
             let message =
                 Message { channel: "a.b", payload: Some(&payload), seq: 3, ..Message::default() };

@@ -1,6 +1,8 @@
 //! What a peer can ask, checked: a value of these types makes sense, though it may not be permitted.
 
-use proto::envelope::{CommandReport, Envelope, ErrorCode, Hello, Kind, Position, Publish, Send, Subscribe};
+use proto::envelope::{
+    CommandReport, Envelope, ErrorCode, Hello, Kind, Position, Publish, Send, Subscribe,
+};
 use proto::json::Types;
 use proto::{ChannelName, ChannelPattern, CommandId, DeviceId, limits};
 
@@ -26,7 +28,12 @@ impl Refusal {
     }
 
     /// A refusal that a later try may overcome.
-    pub fn retry(code: ErrorCode, field: &'static str, message: impl Into<String>, ms: u32) -> Self {
+    pub fn retry(
+        code: ErrorCode,
+        field: &'static str,
+        message: impl Into<String>,
+        ms: u32,
+    ) -> Self {
         Self { retry_after_ms: ms, ..Self::new(code, field, message) }
     }
 }
@@ -154,7 +161,9 @@ pub fn check<'a>(envelope: &Envelope<'a>, data: Option<serde_json::Value>) -> Re
             check_pattern(unsubscribe.pattern, "unsubscribe.pattern").map(Request::Unsubscribe)
         }
         Kind::Send(send) => check_send(send, data).map(Request::Send),
-        Kind::Cancel(cancel) => check_command(cancel.command, "cancel.command").map(Request::Cancel),
+        Kind::Cancel(cancel) => {
+            check_command(cancel.command, "cancel.command").map(Request::Cancel)
+        }
         Kind::CommandReport(report) => check_report(report).map(Request::Report),
         Kind::Ready(_) => Ok(Request::Ready),
         Kind::Ping(_) => Ok(Request::Ping),
@@ -178,12 +187,18 @@ pub fn check<'a>(envelope: &Envelope<'a>, data: Option<serde_json::Value>) -> Re
     checked.unwrap_or_else(Request::Refused)
 }
 
-fn check_publish(publish: Publish<'_>, data: Option<serde_json::Value>) -> Result<Publication<'_>, Refusal> {
+fn check_publish(
+    publish: Publish<'_>,
+    data: Option<serde_json::Value>,
+) -> Result<Publication<'_>, Refusal> {
     let channel = match publish.channel {
         "" => None,
         text => Some(check_channel(text, "publish.channel")?),
     };
     check_length(publish.type_name, limits::TYPE_BYTES_MAX, "publish.type")?;
+    if publish.data.is_some() {
+        return Err(json_only("publish.data"));
+    }
     let content = check_content(publish.payload, data, "publish.payload")?;
     let measured_unix_ms = trusted_time(publish.time_unix_ms);
     let (boot, seq) = (publish.boot, publish.seq);
@@ -227,6 +242,9 @@ fn check_send(send: Send<'_>, data: Option<serde_json::Value>) -> Result<Sending
     check_length(send.type_name, limits::TYPE_BYTES_MAX, "send.type")?;
     check_length(send.request_id, limits::KEY_BYTES_MAX, "send.request_id")?;
     check_length(send.supersede_key, limits::KEY_BYTES_MAX, "send.supersede_key")?;
+    if send.data.is_some() {
+        return Err(json_only("send.data"));
+    }
     let content = check_content(send.payload, data, "send.payload")?;
     let (request_id, supersede_key) = (send.request_id, send.supersede_key);
     Ok(Sending { device, type_name: send.type_name, content, ttl_s, request_id, supersede_key })
@@ -243,7 +261,11 @@ fn check_report(report: CommandReport<'_>) -> Result<Report<'_>, Refusal> {
         | State::Rejected
         | State::Expired
         | State::Unknown => {}
-        State::Unspecified | State::Accepted | State::Sent | State::Canceled | State::Superseded => {
+        State::Unspecified
+        | State::Accepted
+        | State::Sent
+        | State::Canceled
+        | State::Superseded => {
             let text = format!("is {}, which is not a device's to say", report.state.word());
             return Err(Refusal::new(ErrorCode::BadValue, "command_report.state", text));
         }
@@ -254,7 +276,8 @@ fn check_report(report: CommandReport<'_>) -> Result<Report<'_>, Refusal> {
         return Err(Refusal::new(ErrorCode::BadValue, "command_report.percent", text));
     }
     if report.result.len() > limits::RESULT_BYTES_MAX {
-        let text = format!("has {} bytes; at most {}", report.result.len(), limits::RESULT_BYTES_MAX);
+        let text =
+            format!("has {} bytes; at most {}", report.result.len(), limits::RESULT_BYTES_MAX);
         return Err(Refusal::new(ErrorCode::Limit, "command_report.result", text));
     }
     Ok(Report { command, report })
@@ -277,6 +300,12 @@ fn check_content<'p>(
             Ok(Content::Payload(bytes))
         }
     }
+}
+
+/// The JSON of a text envelope never stands in the bytes that are checked here.
+fn json_only(field: &'static str) -> Refusal {
+    let text = "is for the JSON encoding; a binary envelope carries `payload`";
+    Refusal::new(ErrorCode::BadValue, field, text)
 }
 
 fn check_command(text: &str, field: &'static str) -> Result<CommandId, Refusal> {

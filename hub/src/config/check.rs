@@ -9,7 +9,7 @@ use proto::json::Types;
 
 use super::file::{ChannelRule, File};
 use super::span::Span;
-use super::{Config, ConfigError, Drain};
+use super::{Config, ConfigError, Drain, StoreKind};
 use crate::broker::devices::SessionRate;
 use crate::twin::Rule;
 use crate::{broker, session, store, transport};
@@ -28,7 +28,10 @@ pub fn config(file: &File, dev: bool) -> Result<Config, ConfigError> {
         return wrong("listen.address", "is empty, and so is listen.plain: nobody could connect");
     }
     if listen_plain.is_some_and(|address| !address.ip().is_loopback()) {
-        return wrong("listen.plain", "is not loopback; beyond this machine the hub speaks TLS only");
+        return wrong(
+            "listen.plain",
+            "is not loopback; beyond this machine the hub speaks TLS only",
+        );
     }
     if dev && listen.is_some_and(|address| !address.ip().is_loopback()) {
         return wrong("listen.address", "is not loopback; --dev is for this machine only");
@@ -75,7 +78,12 @@ fn tls(
 fn writer(file: &File) -> Result<store::WriterSettings, ConfigError> {
     let range = Duration::ZERO..=Duration::from_millis(200);
     let window = span("data.commit_window", file.data.commit_window, range)?;
-    Ok(store::WriterSettings { window, ..store::WriterSettings::default() })
+    Ok(store::WriterSettings {
+        window,
+        #[cfg(feature = "broken-ack")]
+        ack_before_sync: file.data.broken_ack,
+        ..store::WriterSettings::default()
+    })
 }
 
 fn transport(file: &File) -> Result<transport::Settings, ConfigError> {
@@ -106,7 +114,11 @@ fn transport(file: &File) -> Result<transport::Settings, ConfigError> {
         ..defaults
     };
     Ok(transport::Settings {
-        handshake_timeout: span("limits.handshake_timeout", limits.handshake_timeout, s(1)..=s(60))?,
+        handshake_timeout: span(
+            "limits.handshake_timeout",
+            limits.handshake_timeout,
+            s(1)..=s(60),
+        )?,
         handshakes_max: within("limits.handshakes", limits.handshakes, 1..=4096)?,
         head_timeout: span("limits.head_timeout", limits.head_timeout, s(1)..=s(60))?,
         accept_rate: within("limits.accept_per_s", limits.accept_per_s, 1..=1_000_000)?,
@@ -117,6 +129,11 @@ fn transport(file: &File) -> Result<transport::Settings, ConfigError> {
             1..=10_000_000,
         )?,
         address_rate: within("limits.address_per_s", limits.address_per_s, 1..=1_000_000)?,
+        address_failures_max: within(
+            "limits.address_failures",
+            limits.address_failures,
+            1..=1_000_000,
+        )?,
         address_exempt: exempt(&limits.address_exempt)?,
         write_stall: span("limits.write_stall", limits.write_stall, s(1)..=s(300))?,
         origins: origins(&file.http.origins)?,
@@ -134,7 +151,11 @@ fn broker(file: &File) -> Result<broker::Settings, ConfigError> {
         person_mailbox_bytes: within("mailbox.person_bytes", mailbox.person_bytes, bytes.clone())?,
         person_overflow: mailbox.person_overflow,
         mailbox_total_bytes: within("mailbox.total_bytes", mailbox.total_bytes, bytes)?,
-        offline_after: span("devices.offline_after", devices.offline_after, Duration::ZERO..=s(3600))?,
+        offline_after: span(
+            "devices.offline_after",
+            devices.offline_after,
+            Duration::ZERO..=s(3600),
+        )?,
         accept_rate: within("limits.accept_per_s", file.limits.accept_per_s, 1..=1_000_000)?,
         device_sessions: SessionRate {
             every: span("devices.session_every", devices.session_every, ms(1)..=s(3600))?,
@@ -148,6 +169,7 @@ fn broker(file: &File) -> Result<broker::Settings, ConfigError> {
         },
         auto_register: devices.auto_register,
         ledger: crate::ledger::Limits::default(),
+        data_folder: (file.data.store == StoreKind::Sled).then(|| file.data.folder.clone()),
     })
 }
 
@@ -204,7 +226,8 @@ fn origins(origins: &[String]) -> Result<Vec<String>, ConfigError> {
             !host.is_empty() && !host.contains(['/', '*', ' ']) && host.to_lowercase() == host
         };
         if !host.is_some_and(plain) {
-            let problem = format!("has `{origin}`; write an exact origin, as in https://city.example");
+            let problem =
+                format!("has `{origin}`; write an exact origin, as in https://city.example");
             return wrong("http.origins", problem);
         }
     }

@@ -69,6 +69,9 @@ pub struct Data {
     pub store: StoreKind,
     /// The least time between two commits, 0 to 200 ms.
     pub commit_window: Span,
+    /// Acknowledges before the sync: only in the build that the crash tests have to catch.
+    #[cfg(feature = "broken-ack")]
+    pub broken_ack: bool,
 }
 
 /// Connections and sessions.
@@ -87,7 +90,9 @@ pub struct Limits {
     pub write_stall: Span,
     pub address_connections: usize,
     pub address_per_s: u32,
-    /// Addresses that the two above don't hold for: gateways, load generators.
+    /// Refused credentials a minute.
+    pub address_failures: u32,
+    /// Addresses that the three above don't hold for: gateways, load generators.
     pub address_exempt: Vec<String>,
     pub device_messages_per_s: f32,
     pub device_messages_burst: f32,
@@ -191,6 +196,8 @@ impl Default for Data {
             folder: "lamplighter-data".into(),
             store: StoreKind::Sled,
             commit_window: Span::ms(5),
+            #[cfg(feature = "broken-ack")]
+            broken_ack: false,
         }
     }
 }
@@ -211,6 +218,7 @@ impl Default for Limits {
             write_stall: Span(transport.write_stall),
             address_connections: transport.address_connections_max,
             address_per_s: transport.address_rate,
+            address_failures: transport.address_failures_max,
             address_exempt: Vec::new(),
             device_messages_per_s: session.device_rate.messages_per_s,
             device_messages_burst: session.device_rate.messages_burst,

@@ -75,10 +75,8 @@ pub fn load(
         Some(path) => read(path)?,
     };
     let mut seen = Vec::new();
-    let mut variables: Vec<_> = environment
-        .into_iter()
-        .filter(|(name, _)| name.starts_with(ENVIRONMENT_PREFIX))
-        .collect();
+    let mut variables: Vec<_> =
+        environment.into_iter().filter(|(name, _)| name.starts_with(ENVIRONMENT_PREFIX)).collect();
     variables.sort();
     for (name, text) in variables {
         let key = name[ENVIRONMENT_PREFIX.len()..].to_lowercase().replace("__", ".");
@@ -91,8 +89,7 @@ pub fn load(
         let (key, text) = setting.split_once('=').ok_or_else(no_key)?;
         put(&mut table, &mut seen, &origin, key.trim(), text)?;
     }
-    let mut file: File =
-        table.try_into().map_err(|error| ConfigError::Merged(Box::new(error)))?;
+    let mut file: File = table.try_into().map_err(|error| ConfigError::Merged(Box::new(error)))?;
     apply(flags, &mut file);
     let config = check::config(&file, flags.dev)?;
     Ok((file, config))

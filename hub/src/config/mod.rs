@@ -22,7 +22,9 @@ pub use file::File;
 pub use flags::{ConfigError, Flags, load};
 
 /// Which store keeps the state.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize, clap::ValueEnum)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize, clap::ValueEnum,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum StoreKind {
     /// Nothing survives the process.

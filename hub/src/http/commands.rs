@@ -17,7 +17,8 @@ pub async fn one(
     State(api): State<Api>,
     Path(id): Path<String>,
 ) -> Result<Json<Value>, Problem> {
-    let unknown = || Problem::not_found("the hub knows no such command; it may be forgotten").at("id");
+    let unknown =
+        || Problem::not_found("the hub knows no such command; it may be forgotten").at("id");
     let id = CommandId::parse(&id).map_err(|_| unknown())?;
     let found = api.broker.with_command(&id, |view| document(&api.broker, view));
     found.map(Json).ok_or_else(unknown)

@@ -9,16 +9,18 @@ use axum::response::{IntoResponse as _, Response};
 use serde_json::json;
 
 use super::Api;
+use crate::clock::Now;
 
 /// `GET /healthz`: the process answers.
 pub async fn alive() -> &'static str {
     "ok\n"
 }
 
-/// `GET /readyz`: it takes work. Not while it drains, nor when the store has stopped.
+/// `GET /readyz`: it takes work. Not while it drains, nor when the store is stuck.
 pub async fn ready(State(api): State<Api>) -> Response {
     let version = env!("CARGO_PKG_VERSION");
-    if !api.ready.load(Ordering::Relaxed) {
+    let ready = api.ready.load(Ordering::Relaxed) && api.broker.is_healthy(Now::read());
+    if !ready {
         let body = Json(json!({ "status": "not ready", "version": version }));
         return (StatusCode::SERVICE_UNAVAILABLE, body).into_response();
     }

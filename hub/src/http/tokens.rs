@@ -30,8 +30,7 @@ pub async fn issue(
 ) -> Result<(StatusCode, Json<Value>), Problem> {
     let Json(new) = body.map_err(|error| bad(error.body_text()))?;
     let (id, token) = api.broker.issue_token(Now::read(), new.role, &new.name).await?;
-    let answer =
-        json!({ "id": id, "role": new.role, "name": new.name, "token": token.secret() });
+    let answer = json!({ "id": id, "role": new.role, "name": new.name, "token": token.secret() });
     Ok((StatusCode::CREATED, Json(answer)))
 }
 

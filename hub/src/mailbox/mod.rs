@@ -137,6 +137,11 @@ impl Mailbox {
         self.inner.lock().queue.resume()
     }
 
+    /// Why the receiver's task is to close, if it is.
+    pub fn closing(&self) -> Option<CloseCode> {
+        self.inner.lock().queue.closing()
+    }
+
     /// Bytes that wait.
     pub fn bytes(&self) -> usize {
         self.inner.lock().queue.bytes()

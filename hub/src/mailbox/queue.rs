@@ -196,6 +196,11 @@ impl Queue {
             && self.lagging.as_ref().is_none_or(|lagging| lagging.reported)
     }
 
+    /// Why to close, if asked to.
+    pub fn closing(&self) -> Option<CloseCode> {
+        self.close
+    }
+
     /// Bytes that wait.
     pub fn bytes(&self) -> usize {
         self.bytes

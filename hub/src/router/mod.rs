@@ -87,7 +87,11 @@ impl Audience {
     }
 
     /// Everyone who wants a message of `channel` now, each once.
-    pub fn receivers(&mut self, router: &Router, channel: &str) -> impl Iterator<Item = &Arc<Mailbox>> {
+    pub fn receivers(
+        &mut self,
+        router: &Router,
+        channel: &str,
+    ) -> impl Iterator<Item = &Arc<Mailbox>> {
         let generation = router.generation.load(Ordering::Acquire) + 1;
         if self.known_at != generation {
             self.known_at = generation;

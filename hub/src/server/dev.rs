@@ -98,8 +98,8 @@ pub async fn credentials(data_folder: &Path, broker: &Broker) -> Result<(), DevE
     let folder = data_folder.join("dev");
     for (role, file) in [(Role::Operator, "operator.token"), (Role::Viewer, "viewer.token")] {
         let path = folder.join(file);
-        let known = fs::read_to_string(&path)
-            .is_ok_and(|token| broker.identify(token.trim()).is_some());
+        let known =
+            fs::read_to_string(&path).is_ok_and(|token| broker.identify(token.trim()).is_some());
         if known {
             continue;
         }

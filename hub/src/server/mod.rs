@@ -21,12 +21,12 @@ use tokio_rustls::TlsAcceptor;
 use crate::broker::{Broker, Ticket};
 use crate::clock::{self, Now};
 use crate::config::{self, Config, Flags, StoreKind};
+use crate::http;
 use crate::metrics::Metrics;
 use crate::store::{self, MemoryStore, Store, Writer};
 use crate::transport::listener::{Gate, Listener};
 use crate::transport::{Shared, tls, upgrade};
 use crate::twin::Rules;
-use crate::http;
 
 pub mod dev;
 pub mod drain;
@@ -122,8 +122,7 @@ async fn run(config: Config) -> Result<(), ServeError> {
     }
 
     let ready = Arc::new(AtomicBool::new(true));
-    let shared =
-        Arc::new(Shared { broker: broker.clone(), settings: config.transport.clone() });
+    let shared = Arc::new(Shared { broker: broker.clone(), settings: config.transport.clone() });
     let connections_max = limits::connections(config.transport.connections_max)?;
     let gate = Gate::new(&shared, connections_max);
     let router = http::router(http::Api { broker: broker.clone(), ready: ready.clone() })
@@ -131,8 +130,7 @@ async fn run(config: Config) -> Result<(), ServeError> {
     let (stopping, stopped) = watch::channel(false);
     let listeners = listeners(&config, tls)?;
     for listener in listeners {
-        let listening =
-            listener.run(shared.clone(), gate.clone(), router.clone(), stopped.clone());
+        let listening = listener.run(shared.clone(), gate.clone(), router.clone(), stopped.clone());
         tokio::spawn(listening);
     }
     tokio::spawn(ticks(broker.clone(), stopped.clone()));
@@ -181,10 +179,8 @@ fn listeners(
 ) -> Result<Vec<Listener>, ServeError> {
     let mut listeners = Vec::new();
     let mut lines = String::new();
-    let wanted = [
-        (config.listen, "wss", tls.map(TlsAcceptor::from)),
-        (config.listen_plain, "ws", None),
-    ];
+    let wanted =
+        [(config.listen, "wss", tls.map(TlsAcceptor::from)), (config.listen_plain, "ws", None)];
     for (address, scheme, tls) in wanted {
         let Some(address) = address else { continue };
         if scheme == "wss" && tls.is_none() {
@@ -241,4 +237,3 @@ impl Stop {
         }
     }
 }
-

@@ -134,7 +134,9 @@ enum Phase {
     /// Connected; the peer has not said who it is.
     Greeting,
     /// The credential is being looked at.
-    Admitting { keepalive: Duration },
+    Admitting {
+        keepalive: Duration,
+    },
     /// The peer is known and may use its channels.
     Open(Box<Open>),
     Closed,
@@ -238,7 +240,11 @@ impl Session {
             }
             (Phase::Greeting | Phase::Admitting { .. }, Input::Control) => {
                 self.greeting_bytes += 1;
-                if self.greeting_bytes > limits::GREETING_BYTES_MAX { Err(CloseCode::RATE) } else { Ok(Effect::None) }
+                if self.greeting_bytes > limits::GREETING_BYTES_MAX {
+                    Err(CloseCode::RATE)
+                } else {
+                    Ok(Effect::None)
+                }
             }
 
             (Phase::Open(open), Input::Received { request, bytes }) => {
@@ -249,11 +255,19 @@ impl Session {
             (Phase::Open(open), Input::Control) => {
                 open.heard(&mut self.deadline, now);
                 let rates = rates(limits, &open.identity);
-                if open.buckets.control(rates, now) { Ok(Effect::None) } else { Err(CloseCode::RATE) }
+                if open.buckets.control(rates, now) {
+                    Ok(Effect::None)
+                } else {
+                    Err(CloseCode::RATE)
+                }
             }
             (Phase::Open(open), Input::Timeout) if open.pinged => {
                 // A peer that the hub does not read can't be heard.
-                if self.paused_until.is_some_and(|until| now < until) { Ok(Effect::None) } else { Err(CloseCode::NO_PONG) }
+                if self.paused_until.is_some_and(|until| now < until) {
+                    Ok(Effect::None)
+                } else {
+                    Err(CloseCode::NO_PONG)
+                }
             }
             (Phase::Open(open), Input::Timeout) => {
                 open.pinged = true;
@@ -286,7 +300,11 @@ impl Open {
     }
 
     /// The answer of an open session to one request.
-    fn respond<'a>(&mut self, limits: &Limits, request: Request<'a>) -> Result<Effect<'a>, CloseCode> {
+    fn respond<'a>(
+        &mut self,
+        limits: &Limits,
+        request: Request<'a>,
+    ) -> Result<Effect<'a>, CloseCode> {
         match request {
             Request::Hello(_) => Err(CloseCode::MALFORMED),
             Request::Ping => Ok(Effect::Pong),
@@ -381,7 +399,8 @@ fn check_greeting(hello: &Hello<'_>, bytes: usize) -> Result<(), CloseCode> {
     if hello.protocol != proto::PROTOCOL_VERSION {
         return Err(CloseCode::VERSION);
     }
-    let too_long = bytes > limits::GREETING_BYTES_MAX || hello.agent.len() > limits::AGENT_BYTES_MAX;
+    let too_long =
+        bytes > limits::GREETING_BYTES_MAX || hello.agent.len() > limits::AGENT_BYTES_MAX;
     if too_long { Err(CloseCode::MALFORMED) } else { Ok(()) }
 }
 

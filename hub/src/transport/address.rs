@@ -1,4 +1,5 @@
-//! What one source address may do: connections at once, and new ones a second.
+//! What one source address may do: connections at once, new ones a second, and failed credentials a
+//! minute.
 //!
 //! The table is bounded by the connections that exist: an address without a connection is forgotten
 //! when its allowance is full again.
@@ -20,6 +21,7 @@ const ADDRESSES_MAX: usize = 100_000;
 pub struct Addresses {
     connections_max: usize,
     rate: f32,
+    failures_max: u32,
     exempt: Vec<IpAddr>,
     table: Mutex<HashMap<IpAddr, Entry>>,
 }
@@ -29,7 +31,13 @@ struct Entry {
     connections: usize,
     credit: f32,
     at: Instant,
+    /// Credentials that were refused since `failing_since`.
+    failures: u32,
+    failing_since: Instant,
 }
+
+/// Over which failed credentials are counted.
+const FAILURES_WINDOW: Duration = Duration::from_secs(60);
 
 /// A connection that counts for its address until it is dropped.
 #[derive(Debug)]
@@ -44,6 +52,7 @@ impl Addresses {
         Arc::new(Self {
             connections_max: settings.address_connections_max,
             rate: settings.address_rate as f32,
+            failures_max: settings.address_failures_max,
             exempt: settings.address_exempt.clone(),
             table: Mutex::default(),
         })
@@ -58,22 +67,50 @@ impl Addresses {
         let mut table = self.table.lock();
         if table.len() >= ADDRESSES_MAX {
             table.retain(|_, entry| {
-                entry.connections > 0 || now.saturating_duration_since(entry.at) < Duration::from_secs(1)
+                let age = now.saturating_duration_since(entry.at);
+                let limit =
+                    if entry.failures > 0 { FAILURES_WINDOW } else { Duration::from_secs(1) };
+                entry.connections > 0 || age < limit
             });
             if table.len() >= ADDRESSES_MAX {
                 return None;
             }
         }
-        let entry = table.entry(address).or_insert(Entry { connections: 0, credit: self.rate, at: now });
+        let entry = table.entry(address).or_insert(Entry {
+            connections: 0,
+            credit: self.rate,
+            at: now,
+            failures: 0,
+            failing_since: now,
+        });
         let passed = now.saturating_duration_since(entry.at).as_secs_f32();
         entry.credit = (entry.credit + passed * self.rate).min(self.rate);
         entry.at = now;
-        if entry.connections >= self.connections_max || entry.credit < 1.0 {
+        if now.saturating_duration_since(entry.failing_since) >= FAILURES_WINDOW {
+            entry.failures = 0;
+        }
+        if entry.connections >= self.connections_max
+            || entry.credit < 1.0
+            || entry.failures >= self.failures_max
+        {
             return None;
         }
         entry.connections += 1;
         entry.credit -= 1.0;
         Some(Place { addresses: self.clone(), address: Some(address) })
+    }
+}
+
+impl Place {
+    /// Counts a credential that was refused.
+    pub fn refused(&self, now: Instant) {
+        let Some(address) = self.address else { return };
+        if let Some(entry) = self.addresses.table.lock().get_mut(&address) {
+            if entry.failures == 0 {
+                entry.failing_since = now;
+            }
+            entry.failures += 1;
+        }
     }
 }
 
@@ -83,7 +120,8 @@ impl Drop for Place {
         let mut table = self.addresses.table.lock();
         if let Some(entry) = table.get_mut(&address) {
             entry.connections -= 1;
-            if entry.connections == 0 && entry.credit + 1.0 >= self.addresses.rate {
+            let forgettable = entry.connections == 0 && entry.failures == 0;
+            if forgettable && entry.credit + 1.0 >= self.addresses.rate {
                 table.remove(&address);
             }
         }
@@ -97,11 +135,26 @@ mod tests {
     use super::*;
 
     #[test]
+    fn an_address_that_guesses_credentials_is_held_off_for_a_minute() {
+        let addresses = Addresses::new(&Settings::default());
+        let address = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
+        let mut now = crate::clock::mono();
+        for _ in 0..10 {
+            let place = addresses.enter(address, now).expect("within the limits");
+            place.refused(now);
+            now += Duration::from_secs(1);
+        }
+        assert!(addresses.enter(address, now).is_none());
+        assert!(addresses.enter(address, now + FAILURES_WINDOW).is_some());
+    }
+
+    #[test]
     fn an_address_has_its_share_and_no_more() {
         let settings =
             Settings { address_connections_max: 3, address_rate: 2, ..Settings::default() };
         let addresses = Addresses::new(&settings);
-        let (one, other) = (IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1)), IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let (one, other) =
+            (IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1)), IpAddr::V4(Ipv4Addr::LOCALHOST));
         let now = crate::clock::mono();
         let first = addresses.enter(one, now);
         let second = addresses.enter(one, now);

@@ -59,6 +59,8 @@ pub(super) struct Link {
 pub(super) enum End {
     /// The hub closes, with a code.
     Close(CloseCode),
+    /// The peer said good-bye.
+    Left,
     /// The peer is gone.
     Lost,
     /// The peer doesn't read: cut without a word.
@@ -128,15 +130,16 @@ impl Link {
             {
                 return Poll::Ready(Event::Received(message));
             }
-            if self.reader.is_behind() {
-                return Poll::Ready(Event::Owed);
-            }
-            if let Some(peer) = &self.peer
+            // While it lags the mailbox holds answers only, and they don't wait for a slow scan; else
+            // what it holds comes after what is owed.
+            let behind = self.reader.is_behind();
+            if (!behind || self.reader.is_lagging())
+                && let Some(peer) = &self.peer
                 && peer.mailbox.poll_take(context, BATCH_BYTES, taken).is_ready()
             {
                 return Poll::Ready(Event::Mail);
             }
-            Poll::Pending
+            if behind { Poll::Ready(Event::Owed) } else { Poll::Pending }
         })
         .await
     }
@@ -163,7 +166,7 @@ impl Link {
                     self.receive(next)?;
                 }
             }
-            Event::Owed => self.owed(),
+            Event::Owed => self.owed()?,
             Event::Mail => {
                 let closing = self.mail(taken);
                 taken.clear();
@@ -194,7 +197,7 @@ impl Link {
             Some(Ok(Message::Text(text))) => incoming::text(self, now, &text),
             Some(Ok(Message::Ping(_) | Message::Pong(_))) => incoming::control(self, now),
             // The library answers the close frame; what remains is to let go.
-            Some(Ok(Message::Close(_))) => Err(End::Lost),
+            Some(Ok(Message::Close(_))) => Err(End::Left),
             Some(Ok(Message::Frame(_))) => Err(malformed),
             Some(Err(error)) => Err(self.broken(&error)),
         }
@@ -225,8 +228,11 @@ impl Link {
     }
 
     /// What is owed before the mailbox: recovered messages and pages of values.
-    fn owed(&mut self) {
-        let Some(peer) = &self.peer else { return };
+    fn owed(&mut self) -> Result<(), End> {
+        let Some(peer) = &self.peer else { return Ok(()) };
+        if let Some(code) = peer.mailbox.closing() {
+            return Err(End::Close(code));
+        }
         let broker = &self.shared.broker;
         let page_bytes = match self.outbound.encoding() {
             Encoding::Protobuf => PAGE_BYTES,
@@ -244,6 +250,7 @@ impl Link {
                 None => break,
             }
         }
+        Ok(())
     }
 
     /// What was in the mailbox; the code, if it says to close.
@@ -271,7 +278,8 @@ impl Link {
             self.outbound.envelope(&encode(&envelope));
         }
         if taken.close == Some(CloseCode::DRAIN) {
-            self.outbound.envelope(&outbound::go_away(CloseCode::DRAIN, broker.reconnect_window_s()));
+            self.outbound
+                .envelope(&outbound::go_away(CloseCode::DRAIN, broker.reconnect_window_s()));
         }
         taken.close
     }
@@ -304,6 +312,7 @@ impl Link {
                 broker.metrics.closed(CloseCode::SLOW.0);
                 CloseCode::SLOW.reason()
             }
+            End::Left => CloseCode::NORMAL.reason(),
             End::Lost => "lost",
         };
         if let Some(peer) = self.peer.take() {
@@ -333,7 +342,7 @@ where
     let code = match end {
         End::Close(code) => code,
         End::Stalled => return,
-        End::Lost => CloseCode::NORMAL,
+        End::Left | End::Lost => CloseCode::NORMAL,
     };
     let frame = CloseFrame { code: code.0.into(), reason: code.reason().into() };
     let close = async {

@@ -69,7 +69,9 @@ pub(super) fn carry_out(
         Effect::None | Effect::Welcome => Ok(()),
         Effect::Close(code) => return Err(End::Close(code)),
         Effect::Ping => return Ok(true),
-        Effect::Authenticate(hello) => return authenticate(link, now, request, &hello).map(|()| false),
+        Effect::Authenticate(hello) => {
+            return authenticate(link, now, request, &hello).map(|()| false);
+        }
         Effect::Pong => {
             let pong = Pong { time_unix_ms: now.unix_ms, ..Pong::default() };
             answer(link, request, Kind::Pong(pong));
@@ -123,6 +125,9 @@ fn authenticate(link: &mut Link, now: Now, request: u64, hello: &Hello<'_>) -> R
         Ok(entered) => entered,
         Err(turned) => {
             let code = turned.code;
+            if code == CloseCode::BAD_CREDENTIAL {
+                link.origin.place.refused(now.mono);
+            }
             tracing::info!(address = %link.origin.address, reason = code.reason(), "turned away");
             if turned.retry_after_s > 0 {
                 link.outbound.envelope(&outbound::go_away(code, turned.retry_after_s));

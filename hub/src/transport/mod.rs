@@ -40,6 +40,8 @@ pub struct Settings {
     pub address_connections_max: usize,
     /// New connections a second from one address.
     pub address_rate: u32,
+    /// Refused credentials a minute from one address.
+    pub address_failures_max: u32,
     /// Gateways and load generators, which the limits of an address don't hold for.
     pub address_exempt: Vec<IpAddr>,
     /// How long a write may make no progress.
@@ -60,6 +62,7 @@ impl Default for Settings {
             connections_max: 0,
             address_connections_max: 256,
             address_rate: 20,
+            address_failures_max: 10,
             address_exempt: Vec::new(),
             write_stall: Duration::from_secs(30),
             origins: Vec::new(),

@@ -52,7 +52,9 @@ where
     let length = content.len();
     let message = match outbound.encoding() {
         Encoding::Protobuf => Message::Binary(content),
-        Encoding::Json => Message::Text(Utf8Bytes::try_from(content).map_err(|_| WriteError::Broken)?),
+        Encoding::Json => {
+            Message::Text(Utf8Bytes::try_from(content).map_err(|_| WriteError::Broken)?)
+        }
     };
     send(socket, message, stall).await?;
     Ok(length)

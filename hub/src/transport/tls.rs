@@ -126,12 +126,11 @@ pub fn device_of(certificate: &CertificateDer<'_>) -> Certificate {
         return Certificate::Unusable;
     };
     let mut found = Certificate::Unusable;
-    let names = parsed.extensions().iter().filter_map(|extension| {
-        match extension.parsed_extension() {
+    let names =
+        parsed.extensions().iter().filter_map(|extension| match extension.parsed_extension() {
             ParsedExtension::SubjectAlternativeName(names) => Some(&names.general_names),
             _ => None,
-        }
-    });
+        });
     for name in names.flatten() {
         let GeneralName::URI(uri) = name else { continue };
         let Some(id) = uri.strip_prefix(DEVICE_URI_PREFIX) else { continue };
@@ -155,7 +154,10 @@ mod tests {
         for (uris, found) in [
             (&["urn:lamplighter:device:lamp-1"][..], device),
             (&[], Certificate::Unusable),
-            (&["urn:lamplighter:device:lamp-1", "urn:lamplighter:device:lamp-2"], Certificate::Unusable),
+            (
+                &["urn:lamplighter:device:lamp-1", "urn:lamplighter:device:lamp-2"],
+                Certificate::Unusable,
+            ),
             (&["urn:lamplighter:device:LAMP-1"], Certificate::Unusable),
             (&["urn:lamplighter:device:lamp%2e1"], Certificate::Unusable),
             (&["urn:lamplighter:device:*"], Certificate::Unusable),

@@ -94,8 +94,7 @@ where
         return;
     }
     let config = Some(websocket_config());
-    let socket =
-        WebSocketStream::from_raw_socket(Metered::new(socket), Role::Server, config).await;
+    let socket = WebSocketStream::from_raw_socket(Metered::new(socket), Role::Server, config).await;
     tokio::spawn(connection::run(socket, shared, origin));
 }
 
@@ -120,7 +119,8 @@ fn check(request: &Request, origins: &[String]) -> Result<(String, bool), Refuse
     if has_body {
         return Err((BAD, "an upgrade has no body"));
     }
-    if !one(headers, &header::UPGRADE).is_some_and(|value| value.eq_ignore_ascii_case("websocket")) {
+    if !one(headers, &header::UPGRADE).is_some_and(|value| value.eq_ignore_ascii_case("websocket"))
+    {
         return Err((StatusCode::UPGRADE_REQUIRED, "this path is a WebSocket endpoint"));
     }
     let connection: Vec<&str> = list(headers, &header::CONNECTION).collect();

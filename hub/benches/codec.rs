@@ -1,0 +1,144 @@
+//! What one telemetry report costs on its way through the codec, in both encodings.
+//!
+//! The report is that of a lamp at night: about 100 bytes with its envelope. Each part stands alone, so
+//! that a change shows where it is.
+
+use std::hint::black_box;
+use std::time::Duration;
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use hub::codec::{Draft, Encoding, Frame, Inbound, Outbound};
+use prost::Message as _;
+use proto::envelope::{Envelope, Kind, Message, Publish};
+use proto::json::Types;
+use proto::messages::lighting::v1::{LampSample, RecordHeader, TelemetryBatch};
+
+const CHANNEL: &str = "devices.lamp-00042.telemetry";
+const TYPE: &str = "lighting.v1.TelemetryBatch";
+const TIME_UNIX_MS: u64 = 1_800_000_000_000;
+/// As many as a busy receiver finds when it wakes up.
+const BURST: usize = 32;
+
+fn payload() -> Vec<u8> {
+    let sample = LampSample {
+        state: 3,
+        reason: 2,
+        target_level_pct: Some(70),
+        actual_level_pct: Some(70),
+        supply_voltage_v: Some(230.1),
+        supply_current_a: Some(0.21),
+        active_power_w: Some(48.2),
+        power_factor: Some(0.97),
+        active_energy_wh: Some(123_456),
+        burn_time_s: Some(9_876_543),
+        driver_temperature_c: Some(41.5),
+        ..LampSample::default()
+    };
+    let header = RecordHeader { time_unix_ms: TIME_UNIX_MS, ..RecordHeader::default() };
+    TelemetryBatch { header: Some(header), samples: vec![sample], logger_id: 0 }.encode_to_vec()
+}
+
+/// What a lamp sends: one report, its channel understood.
+fn report(payload: &[u8]) -> Vec<u8> {
+    let publish = Publish {
+        boot: 7,
+        seq: 12_345,
+        time_unix_ms: TIME_UNIX_MS,
+        payload: Some(payload),
+        ..Publish::default()
+    };
+    let mut bytes = Vec::new();
+    Envelope { request: 0, kind: Kind::Publish(publish) }.encode_delimited(&mut bytes);
+    bytes
+}
+
+/// What its readers get, but for the offset.
+fn message(payload: &[u8]) -> Message<'_> {
+    Message {
+        channel: CHANNEL,
+        type_name: TYPE,
+        payload: Some(payload),
+        boot: 7,
+        seq: 12_345,
+        measured_unix_ms: TIME_UNIX_MS,
+        ..Message::default()
+    }
+}
+
+fn frame(payload: &[u8]) -> Frame {
+    Draft::new(&message(payload)).place(1 << 40)
+}
+
+fn each_request(mut inbound: Inbound<'_>) {
+    let done: Result<(), ()> = inbound.for_each(|id, request| {
+        black_box((id, request));
+        Ok(())
+    });
+    done.expect("nothing stops the walk");
+}
+
+fn way_in(criterion: &mut Criterion) {
+    let (payload, types) = (payload(), Types::built_in());
+    let binary = report(&payload);
+    let data = types.payload_to_json(TYPE, &payload).expect("our own payload");
+    let text = format!(
+        r#"{{"publish":{{"boot":7,"seq":"12345","timeUnixMs":"{TIME_UNIX_MS}","data":{data}}}}}"#
+    );
+    let mut group = criterion.benchmark_group("codec: report in");
+    group.throughput(Throughput::Elements(1));
+    group.bench_function(format!("binary, {} bytes, parsed and checked", binary.len()), |bench| {
+        bench.iter(|| each_request(Inbound::binary(black_box(&binary)).expect("well-formed")));
+    });
+    group.bench_function(format!("JSON, {} bytes, parsed and checked", text.len()), |bench| {
+        bench.iter(|| each_request(Inbound::text(black_box(&text)).expect("well-formed")));
+    });
+    group.bench_function("payload checked against its type", |bench| {
+        bench.iter(|| types.check_payload(TYPE, black_box(&payload)).expect("of its type"));
+    });
+    let value = serde_json::from_str(&data).expect("our own JSON");
+    group.bench_function("payload from JSON", |bench| {
+        bench.iter(|| types.payload_from_json(TYPE, black_box(&value)).expect("of its type"));
+    });
+    group.finish();
+}
+
+fn way_out(criterion: &mut Criterion) {
+    let (payload, types) = (payload(), Types::built_in());
+    let mut group = criterion.benchmark_group("codec: report out");
+    group.throughput(Throughput::Elements(1));
+    group.bench_function("drafted and placed", |bench| {
+        bench.iter(|| frame(black_box(&payload)));
+    });
+    // The line is made once a frame, so each round needs a fresh one.
+    group.bench_function("made JSON for the first reader", |bench| {
+        bench.iter_batched(
+            || frame(&payload),
+            |frame| {
+                black_box(frame.text(&types));
+                frame
+            },
+            criterion::BatchSize::SmallInput,
+        );
+    });
+    group.throughput(Throughput::Elements(BURST as u64));
+    let frames: Vec<Frame> = (0..BURST).map(|_| frame(&payload)).collect();
+    for (name, encoding) in [("binary", Encoding::Protobuf), ("JSON", Encoding::Json)] {
+        group.bench_function(format!("{BURST} joined for one reader, {name}"), |bench| {
+            bench.iter(|| {
+                let mut outbound = Outbound::new(encoding);
+                frames.iter().for_each(|frame| outbound.frame(frame, &types));
+                outbound
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group! {
+    name = benches;
+    config = Criterion::default()
+        .warm_up_time(Duration::from_millis(500))
+        .measurement_time(Duration::from_millis(1_500));
+    targets = way_in, way_out
+}
+criterion_main!(benches);

@@ -1,0 +1,78 @@
+//! The HTTP side of a hub, asked with a bearer token.
+
+use reqwest::{Client, Method};
+use serde_json::Value;
+
+use crate::deadline::{PATIENCE, within};
+use crate::{Hub, Via};
+
+/// A client with one credential.
+#[derive(Debug, Clone)]
+pub struct Http {
+    client: Client,
+    base: String,
+    token: String,
+}
+
+/// What came back.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// 201, 404, …
+    pub status: u16,
+    /// The whole body.
+    pub body: String,
+}
+
+impl Answer {
+    /// The body, which has to be JSON.
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("no JSON: {}", self.body))
+    }
+}
+
+impl Http {
+    /// As whoever has this token; without one if it is empty.
+    pub fn new(hub: &Hub, token: &str) -> Self {
+        let builder = Client::builder();
+        let (builder, base) = match Via::of(hub) {
+            Via::Plain(address) => (builder, format!("http://{address}")),
+            Via::Tls(address, config) => {
+                let config = rustls::ClientConfig::clone(&config);
+                (builder.tls_backend_preconfigured(config), format!("https://{address}"))
+            }
+        };
+        let client = builder.no_proxy().build().expect("a client");
+        Self { client, base, token: token.to_owned() }
+    }
+
+    /// GET.
+    pub async fn get(&self, path: &str) -> Answer {
+        self.ask(Method::GET, path, None).await
+    }
+
+    /// POST of a JSON body.
+    pub async fn post(&self, path: &str, body: &Value) -> Answer {
+        self.ask(Method::POST, path, Some(body)).await
+    }
+
+    /// DELETE.
+    pub async fn delete(&self, path: &str) -> Answer {
+        self.ask(Method::DELETE, path, None).await
+    }
+
+    async fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> Answer {
+        let mut request = self.client.request(method, format!("{}{path}", self.base));
+        if !self.token.is_empty() {
+            request = request.bearer_auth(&self.token);
+        }
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        let answer = async {
+            let response = request.send().await.expect("the hub answers over HTTP");
+            let status = response.status().as_u16();
+            Answer { status, body: response.text().await.expect("a body of text") }
+        };
+        within(PATIENCE, path, answer).await
+    }
+}

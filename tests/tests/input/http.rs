@@ -1,0 +1,245 @@
+//! BH: what comes instead of a good HTTP upgrade.
+
+use std::time::Duration;
+
+use tests::raw::{BINARY, PING, Raw, frame, request, status, upgrade_request};
+use tests::{Hub, Via};
+
+use crate::hostile;
+
+/// Cut without an answer.
+const CUT: u16 = 0;
+const WS: &str = "GET /v1/ws HTTP/1.1";
+
+#[tokio::test]
+async fn bh1_a_head_over_its_bounds() {
+    let many: Vec<(&str, &str)> = (0..41).map(|_| ("", "X-More: 1")).collect();
+    let long = "a".repeat(8 * 1024);
+    let halves = "b".repeat(5 * 1024);
+    check(&[
+        ("BH1 41 headers more", upgrade_request(&many), &[431]),
+        ("BH1 one header of 8 KiB", upgrade_request(&[("X-Long", &long)]), &[431]),
+        ("BH1 a head over 8 KiB", upgrade_request(&[("X-A", &halves), ("X-B", &halves)]), &[431]),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn bh2_a_head_that_comes_byte_by_byte_is_cut_in_total_time() {
+    let hub = Hub::builder().plain().memory().set("limits.head_timeout", "1s").start().await;
+    let mut raw = Raw::open(&Via::of(&hub)).await;
+    let mut cut = false;
+    // Each byte is a sign of life, but the time is for the whole head.
+    for byte in request(WS, &[]).bytes().cycle().take(200) {
+        raw.write(&[if byte == b'\n' { b'x' } else { byte }]).await;
+        if raw.says_within(Duration::from_millis(100)).await {
+            cut = true;
+            break;
+        }
+    }
+    assert!(cut, "BH2: the hub listens to a slow head for ever");
+    let answer = raw.to_end().await;
+    let text = String::from_utf8_lossy(&answer);
+    assert!(text.is_empty() || status(&text) == 408, "BH2: {text}");
+    hostile::serves(&hub).await;
+}
+
+#[tokio::test]
+async fn bh4_other_versions_of_http() {
+    check(&[
+        ("BH4 1.0", request("GET /v1/ws HTTP/1.0", &[]), &[505]),
+        ("BH4 0.9", "GET /v1/ws\r\n\r\n".to_owned(), &[400, 505, CUT]),
+        ("BH4 3.7", request("GET /v1/ws HTTP/3.7", &[]), &[400, 505, CUT]),
+        ("BH4 2 with prior knowledge", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_owned(), &[400, 505, CUT]),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn bh5_other_paths() {
+    let long = format!("GET /{} HTTP/1.1", "p".repeat(4096));
+    check(&[
+        ("BH5 wrong path", request("GET /v1/secret-marker HTTP/1.1", &[]), &[404]),
+        ("BH5 two slashes", request("GET //v1/ws HTTP/1.1", &[]), &[404]),
+        ("BH5 dots", request("GET /v1/ws/.. HTTP/1.1", &[]), &[404]),
+        ("BH5 encoded slash", request("GET /v1/ws%2f HTTP/1.1", &[]), &[404]),
+        ("BH5 query", request("GET /v1/ws?token=secret-marker HTTP/1.1", &[]), &[400]),
+        ("BH5 absolute", request("GET http://localhost/v1/ws HTTP/1.1", &[]), &[404]),
+        ("BH5 absolute, elsewhere", request("GET http://evil.example/v1/ws HTTP/1.1", &[]), &[404]),
+        ("BH5 4 KiB", request(&long, &[]), &[404]),
+        ("BH5 no method of ours", request("POST /v1/ws HTTP/1.1", &[]), &[405]),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn bh6_hosts() {
+    check(&[
+        ("BH6 no host", upgrade_request(&[("Host", "")]), &[400]),
+        ("BH6 two hosts", upgrade_request(&[("", "Host: another")]), &[400]),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn bh8_what_the_connection_header_says() {
+    check(&[
+        ("BH8 close", upgrade_request(&[("Connection", "close, upgrade")]), &[400]),
+        ("BH8 missing", upgrade_request(&[("Connection", "")]), &[400]),
+        ("BH8 keep-alive", upgrade_request(&[("Connection", "keep-alive")]), &[400]),
+        ("BH8 among others", upgrade_request(&[("Connection", "keep-alive, UPGRADE")]), &[101]),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn bh9_versions_of_websocket() {
+    let hub = hostile::hub().await;
+    for (id, text) in [
+        ("BH9 8", upgrade_request(&[("Sec-WebSocket-Version", "8")])),
+        ("BH9 missing", upgrade_request(&[("Sec-WebSocket-Version", "")])),
+        ("BH9 two", upgrade_request(&[("", "Sec-WebSocket-Version: 8")])),
+        ("BH9 a list", upgrade_request(&[("Sec-WebSocket-Version", "13, 8")])),
+    ] {
+        let head = answer(&hub, text.as_bytes()).await.0;
+        assert_eq!(status(&head), 426, "{id}: {head}");
+        assert!(head.to_lowercase().contains("sec-websocket-version: 13\r\n"), "{id}: {head}");
+    }
+    hostile::serves(&hub).await;
+}
+
+#[tokio::test]
+async fn bh10_keys() {
+    const NAME: &str = "Sec-WebSocket-Key";
+    check(&[
+        ("BH10 missing", upgrade_request(&[(NAME, "")]), &[400]),
+        ("BH10 15 bytes", upgrade_request(&[(NAME, "AAAAAAAAAAAAAAAAAAAA")]), &[400]),
+        ("BH10 no base64", upgrade_request(&[(NAME, "not!base64!at!all!!!!!==")]), &[400]),
+        ("BH10 two", upgrade_request(&[("", "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==")]), &[400]),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn bh12_extensions_are_accepted_without_being_used() {
+    let hub = hostile::hub().await;
+    for (id, value) in [
+        ("BH12 good", "permessage-deflate; client_max_window_bits"),
+        ("BH12 malformed", "permessage-deflate; =;;,,\"x"),
+        ("BH12 twice", "permessage-deflate, permessage-deflate"),
+    ] {
+        let text = upgrade_request(&[("Sec-WebSocket-Extensions", value)]);
+        let head = answer(&hub, text.as_bytes()).await.0;
+        assert_eq!(status(&head), 101, "{id}: {head}");
+        assert!(!head.to_lowercase().contains("sec-websocket-extensions"), "{id}: {head}");
+    }
+    hostile::serves(&hub).await;
+}
+
+#[tokio::test]
+async fn bh13_origins_that_are_not_in_the_list() {
+    let origins = "[\"https://good.example\"]";
+    let hub = Hub::builder().plain().memory().set("http.origins", origins).start().await;
+    for (id, value, wanted) in [
+        ("BH13 known", "https://good.example", 101),
+        ("BH13 foreign", "https://evil.example", 403),
+        ("BH13 null", "null", 403),
+        ("BH13 our name in front", "https://good.example.evil", 403),
+        ("BH13 our name behind", "https://evil.good.example", 403),
+        ("BH13 port", "https://good.example:444", 403),
+        ("BH13 upper case", "HTTPS://GOOD.EXAMPLE", 403),
+        ("BH13 other scheme", "http://good.example", 403),
+    ] {
+        let text = upgrade_request(&[("Origin", value)]);
+        let head = answer(&hub, text.as_bytes()).await.0;
+        assert_eq!(status(&head), wanted, "{id}: {head}");
+    }
+    let known = "Origin: https://good.example";
+    let text = upgrade_request(&[("", known), ("", known)]);
+    let head = answer(&hub, text.as_bytes()).await.0;
+    assert_eq!(status(&head), 403, "BH13 two: {head}");
+    hostile::serves(&hub).await;
+}
+
+#[tokio::test]
+async fn bh14_an_upgrade_with_a_body() {
+    const LENGTH: &str = "Content-Length";
+    check(&[
+        ("BH14 5", upgrade_request(&[(LENGTH, "5")]) + "hello", &[400]),
+        ("BH14 +5", upgrade_request(&[(LENGTH, "+5")]) + "hello", &[400]),
+        ("BH14 5, 5", upgrade_request(&[(LENGTH, "5, 5")]) + "hello", &[400]),
+        ("BH14 5 and 6", upgrade_request(&[(LENGTH, "5"), ("", "Content-Length: 6")]), &[400]),
+        ("BH14 chunked", upgrade_request(&[("Transfer-Encoding", "chunked")]) + "0\r\n\r\n", &[400]),
+        ("BH14 both", upgrade_request(&[(LENGTH, "5"), ("Transfer-Encoding", "chunked")]), &[400]),
+    ])
+    .await;
+}
+
+/// The hub learns of early frames only with its answer on the way, so the cut may come behind a 101;
+/// what counts is that none of them has an effect.
+#[tokio::test]
+async fn bh16_frames_before_the_answer_are_never_served() {
+    let hub = hostile::hub().await;
+    for (id, early) in [
+        ("BH16 ping", frame(PING, b"early")),
+        ("BH16 garbage", b"garbage".to_vec()),
+        ("BH16 half a frame", frame(BINARY, &[0; 20])[..9].to_vec()),
+        ("BH16 another request", upgrade_request(&[]).into_bytes()),
+    ] {
+        let bytes = [upgrade_request(&[]).into_bytes(), early].concat();
+        let (head, rest) = answer_to_end(&hub, &bytes).await;
+        assert!([400, 101].contains(&status(&head)), "{id}: {head}");
+        assert!(rest.is_empty() || status(&head) == 400, "{id}: {rest:02x?}");
+    }
+    hostile::serves(&hub).await;
+}
+
+#[tokio::test]
+async fn bh_garbage_instead_of_http() {
+    check(&[
+        ("BH nothing but line ends", "\r\n".repeat(5000), &[400, 431, CUT]),
+        ("BH binary", "\u{0}\u{1}\u{2}\r\n\r\n".to_owned(), &[400, CUT]),
+        ("BH a header without a colon", upgrade_request(&[("", "nonsense")]), &[400]),
+        ("BH a header with a NUL", upgrade_request(&[("X-Nul", "a\0b")]), &[400]),
+        ("BH a folded header", upgrade_request(&[("", "X-Fold: a\r\n b")]), &[400]),
+        ("BH a space before the colon", upgrade_request(&[("", "X-Space : a")]), &[400]),
+        ("BH17 forwarded for", upgrade_request(&[("X-Forwarded-For", "10.0.0.1")]), &[101]),
+    ])
+    .await;
+}
+
+/// Every row gets one of its statuses on a connection of its own, and nothing of it comes back.
+async fn check(rows: &[(&str, String, &[u16])]) {
+    let hub = hostile::hub().await;
+    for (id, text, wanted) in rows {
+        let (head, body) = answer(&hub, text.as_bytes()).await;
+        assert!(wanted.contains(&status(&head)), "{id}: wanted {wanted:?}, got {head}");
+        let said = format!("{head}{}", String::from_utf8_lossy(&body));
+        assert!(!said.contains("secret-marker"), "{id}: echoed: {said}");
+    }
+    hostile::serves(&hub).await;
+}
+
+/// The head of the answer, empty if the hub cut without one, and what came along.
+async fn answer(hub: &Hub, bytes: &[u8]) -> (String, Vec<u8>) {
+    let mut raw = Raw::open(&Via::of(hub)).await;
+    raw.write(bytes).await;
+    let Some(head) = raw.head().await else { return (String::new(), Vec::new()) };
+    // An upgraded connection stays open; every other ends or says how long its answer is.
+    let body = if status(&head) == 101 { Vec::new() } else { rest(&mut raw, &head).await };
+    (head, body)
+}
+
+async fn answer_to_end(hub: &Hub, bytes: &[u8]) -> (String, Vec<u8>) {
+    let mut raw = Raw::open(&Via::of(hub)).await;
+    raw.write(bytes).await;
+    let head = raw.head().await.unwrap_or_default();
+    (head, raw.to_end().await)
+}
+
+async fn rest(raw: &mut Raw, head: &str) -> Vec<u8> {
+    raw.close_write().await;
+    let rest = raw.to_end().await;
+    assert!(rest.len() < 4096, "a refusal is short: {head}");
+    rest
+}
