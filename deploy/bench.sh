@@ -17,7 +17,7 @@ BIN=${BIN:-target/release}
 JSON=$(dirname "$BIN")/bench.json
 # In all, so that nobody waits for ever; today's scenarios take about four minutes.
 SECONDS_MAX=480
-SCENARIO_SECONDS_MAX=120
+SCENARIO_SECONDS_MAX=200
 READY_SECONDS_MAX=60
 STOP_SECONDS_MAX=15
 CONNECTIONS_FROM=1000
@@ -36,7 +36,7 @@ HUB_SETTINGS=(
     --set drain.grace=100ms
     --set drain.spread=1s
     # The line that says what a restart found.
-    --set log.filter=warn,hub::server=info
+    --set "log.filter=warn,hub::server=info"
 )
 
 hub=$BIN/hub

@@ -4,6 +4,8 @@
 #
 # BIN is the folder of the programs hub and device-sim; `make demo` sets it.
 set -euo pipefail
+# The hub refuses a data folder with files that others can read, and its log is one of them.
+umask 077
 cd "$(dirname "$0")/.."
 
 BIN=${BIN:-target/release}

@@ -32,14 +32,14 @@ pub enum Action {
 #[derive(Debug, Clone, Args)]
 pub struct HubSettings {
     /// Address of the hub: wss://host:port, or ws://127.0.0.1:port
-    #[arg(long, env = "LAMPLIGHTER_HUB", default_value = "wss://127.0.0.1:8443")]
+    #[arg(long, env = "LAMPLIGHTER_HUB", default_value = "wss://127.0.0.1:8443", global = true)]
     pub hub: String,
     /// Certificates to trust, PEM
-    #[arg(long, env = "LAMPLIGHTER_CA_FILE")]
+    #[arg(long, env = "LAMPLIGHTER_CA_FILE", global = true)]
     pub ca_file: Option<PathBuf>,
     /// File with an operator's token
-    #[arg(long, env = "LAMPLIGHTER_TOKEN_FILE")]
-    pub token_file: PathBuf,
+    #[arg(long, env = "LAMPLIGHTER_TOKEN_FILE", global = true)]
+    pub token_file: Option<PathBuf>,
 }
 
 /// What the fleet goes through.

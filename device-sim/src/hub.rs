@@ -41,6 +41,9 @@ pub enum HubError {
     /// `wss` without something to trust.
     #[error("`wss` needs --ca-file, the certificates to trust")]
     NoRoots,
+    /// Nothing that says who we are.
+    #[error("--token-file is missing, a file with an operator's token")]
+    NoToken,
     /// The certificates can't be used.
     #[error(transparent)]
     Tls(#[from] firmware_client::driver::TlsError),
@@ -76,7 +79,7 @@ impl Hub {
                 .map_err(|error| HubError::File { path: path.display().to_string(), error })
         };
         let url = settings.hub.trim_end_matches('/');
-        let token = read(&settings.token_file)?;
+        let token = read(settings.token_file.as_deref().ok_or(HubError::NoToken)?)?;
         let token: Arc<str> = String::from_utf8_lossy(&token).trim().into();
         let tls = match (url.starts_with("wss://"), &settings.ca_file) {
             (false, _) => None,

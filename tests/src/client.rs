@@ -96,7 +96,10 @@ impl Client {
         let sent = within(PATIENCE, "the hub takes a message", self.socket.send(message)).await;
         // A hub that closed has said why, and that is read next.
         if let Err(error) = sent
-            && !matches!(error, Error::Io(_) | Error::ConnectionClosed | Error::AlreadyClosed | Error::Protocol(_))
+            && !matches!(
+                error,
+                Error::Io(_) | Error::ConnectionClosed | Error::AlreadyClosed | Error::Protocol(_)
+            )
         {
             panic!("a message can't be sent: {error}");
         }
@@ -127,11 +130,7 @@ impl Client {
         within(PATIENCE, what, self.search(what.to_owned(), wanted))
     }
 
-    async fn search<T>(
-        &mut self,
-        what: String,
-        mut wanted: impl FnMut(&Kind) -> Option<T>,
-    ) -> T {
+    async fn search<T>(&mut self, what: String, mut wanted: impl FnMut(&Kind) -> Option<T>) -> T {
         let mut at = 0;
         loop {
             while at == self.waiting.len() {

@@ -232,7 +232,8 @@ impl Hub {
             assert_eq!(made.status, 201, "{}", made.body);
             let answer = made.json();
             let devices = answer["devices"].as_array().expect("a list");
-            let token = |one: &serde_json::Value| one["token"].as_str().expect("a token").to_owned();
+            let token =
+                |one: &serde_json::Value| one["token"].as_str().expect("a token").to_owned();
             tokens.extend(devices.iter().map(token));
         }
         tokens
@@ -253,7 +254,8 @@ impl Hub {
         let builder = &self.builder;
         let mut words: Vec<String> = builder.before.clone();
         words.push(builder.binary.display().to_string());
-        words.extend(["serve", "--dev", "--listen", "127.0.0.1:0", "--data-dir"].map(str::to_owned));
+        words
+            .extend(["serve", "--dev", "--listen", "127.0.0.1:0", "--data-dir"].map(str::to_owned));
         words.push(self.data_folder().display().to_string());
         if builder.plain {
             words.extend(["--listen-plain", "127.0.0.1:0"].map(str::to_owned));
@@ -315,7 +317,11 @@ impl Drop for Hub {
             let log = self.log();
             let lines: Vec<&str> = log.lines().collect();
             let shown = &lines[lines.len().saturating_sub(LOG_LINES_SHOWN)..];
-            eprintln!("--- the hub's log, the end of {} lines ---\n{}", lines.len(), shown.join("\n"));
+            eprintln!(
+                "--- the hub's log, the end of {} lines ---\n{}",
+                lines.len(),
+                shown.join("\n")
+            );
         }
     }
 }
@@ -334,5 +340,5 @@ fn first_child(parent: u32) -> Option<u32> {
 
 fn signal(pid: Pid, signal: Signal) {
     // It may be gone already, which is what was wanted.
-    drop(kill_process(pid, signal));
+    kill_process(pid, signal).ok();
 }

@@ -4,7 +4,7 @@ use prost::Message as _;
 use proto::messages::lamplighter::v1::envelope::Kind;
 use proto::messages::lamplighter::v1::{
     Ack, Cancel, CommandState, CommandUpdate, Error, Hello, Message, Position, Publish, Send,
-    Snapshot, Subscribe, Welcome, publish, send, message,
+    Snapshot, Subscribe, Welcome, message, publish, send,
 };
 
 use crate::client::Client;

@@ -148,7 +148,10 @@ impl Raw {
         let (first, second) = (*self.heard.first()?, *self.heard.get(1)?);
         let (head, length) = match second {
             126 => (4, usize::from(u16::from_be_bytes(*self.heard.get(2..4)?.as_array()?))),
-            127 => (10, usize::try_from(u64::from_be_bytes(*self.heard.get(2..10)?.as_array()?)).ok()?),
+            127 => (
+                10,
+                usize::try_from(u64::from_be_bytes(*self.heard.get(2..10)?.as_array()?)).ok()?,
+            ),
             length => (2, usize::from(length)),
         };
         let payload = self.heard.get(head..head + length)?.to_vec();

@@ -179,6 +179,11 @@ impl Broker {
                 if let Some((mailbox, request)) = desk.replies.remove(&token) {
                     mailbox.answer(reply(request, &answer)).wake();
                 }
+                match answer {
+                    Err(ledger::Refusal::QueueFull) => self.metrics.limit_hit(Limit::CommandQueue),
+                    Err(ledger::Refusal::Busy) => self.metrics.limit_hit(Limit::Commands),
+                    Ok(_) | Err(_) => {}
+                }
                 if answer.is_ok_and(|accepted| !accepted.duplicate) {
                     self.metrics.commands_accepted.inc();
                 }

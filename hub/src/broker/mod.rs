@@ -13,8 +13,9 @@
 //!
 //! # Locks
 //!
-//! Taken only in this order, each for a few lines, and all dropped before anyone is woken:
-//! ledger, devices, one channel, sequence, then a mailbox or the store's pending batch.
+//! Taken only in this order, each for a few lines: ledger, devices, one channel, sequence, then a
+//! mailbox or the store's pending batch. A channel and the sequence are free again before anyone is
+//! woken; the ledger alone stays locked while its effects are carried out, since they are in order.
 //!
 //! # Guarantees
 //!

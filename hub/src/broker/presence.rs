@@ -134,7 +134,9 @@ impl Broker {
     /// After a restart: what was stored as online is unknown now, and everyone who looks sees that.
     pub(crate) fn presence_unknown(&self, now: Now, devices: &mut Devices) {
         for (id, device) in devices.iter_mut() {
-            if let State::Unknown { since_unix_ms } = device.presence {
+            if let State::Unknown { since_unix_ms } = &mut device.presence {
+                *since_unix_ms = now.unix_ms;
+                let since_unix_ms = now.unix_ms;
                 let generation = device.generation;
                 let presence =
                     Presence { unknown: true, since_unix_ms, generation, ..Presence::default() };

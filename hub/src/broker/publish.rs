@@ -91,6 +91,7 @@ impl Broker {
         self.check_payload(&value)?;
         let mut draft = Draft::new(&message(channel, &value, value.payload, now));
         let mut wakes: Vec<Wake> = Vec::new();
+        let at_once;
         {
             let mut inner = channel.inner.lock();
             match inner.state.judge(value.type_name, value.report) {
@@ -112,7 +113,7 @@ impl Broker {
             let mut sequence = self.sequence.lock();
             let (offset, ceiling) = sequence.advance();
             let frame = Arc::new(draft.place(offset));
-            self.keep(channel, &value, &frame, ceiling, receipt)?;
+            at_once = self.keep(channel, &value, &frame, ceiling, receipt)?;
             for mailbox in inner.audience.receivers(&self.router, channel.name.as_str()) {
                 wakes.push(mailbox.offer(&frame));
             }
@@ -122,6 +123,9 @@ impl Broker {
         self.metrics.published.inc();
         for wake in wakes {
             wake.wake();
+        }
+        if let Some(ticket) = at_once {
+            self.committed(vec![ticket]);
         }
         Ok(())
     }
@@ -142,6 +146,7 @@ impl Broker {
     }
 
     /// Gives the message to the store, before anyone sees it: if there is no room, it never was.
+    /// Returns the ticket of an answer that doesn't wait for the disk.
     fn keep(
         &self,
         channel: &Channel,
@@ -149,7 +154,7 @@ impl Broker {
         frame: &Frame,
         ceiling: Option<u64>,
         receipt: &Receipt<'_>,
-    ) -> Result<(), Refusal> {
+    ) -> Result<Option<Ticket>, Refusal> {
         let mut operations = Vec::new();
         if let Some(ceiling) = ceiling {
             operations.push(super::restore::ceiling_operation(ceiling));
@@ -166,10 +171,7 @@ impl Broker {
         if !operations.is_empty() || ticket.is_some() {
             self.submit(operations, ticket)?;
         }
-        if let Some(ticket) = at_once {
-            self.committed(vec![ticket]);
-        }
-        Ok(())
+        Ok(at_once)
     }
 
     pub(crate) fn submit(

@@ -23,7 +23,7 @@ use super::channel::{Page, Revisions};
 use super::subscribe::Beginning;
 use crate::codec::Frame;
 use crate::mailbox::{Lag, Mailbox};
-use crate::metrics::Drop as Dropped;
+use crate::metrics::{Drop as Dropped, Limit};
 
 /// A scan that found so few values ends the lag.
 const FEW_VALUES: usize = 256;
@@ -99,6 +99,7 @@ impl Reader {
     /// The mailbox left messages out: what is owed is no queue any more but the newest values.
     pub fn lag(&mut self, broker: &Broker, lag: Lag) -> Envelope<'static> {
         broker.metrics.gaps.inc();
+        broker.metrics.limit_hit(Limit::Mailbox);
         broker.metrics.dropped(Dropped::SlowReader, lag.dropped);
         self.scan(broker, lag.from.saturating_sub(1));
         gap(lag, true)

@@ -147,11 +147,13 @@ impl Broker {
             self.close_sessions(CloseCode::REVOKED, |entry| entry.token == Some(old));
             operations.push(operation(Table::Token, &old.0, None));
         }
+        // What the request leaves out stays as it was.
+        let kept = std::mem::take(&mut device.registration);
         device.registration = Registration {
-            labels: new.labels,
-            profile: new.profile,
-            latitude_e7: new.latitude_e7,
-            longitude_e7: new.longitude_e7,
+            labels: if new.labels.is_empty() { kept.labels } else { new.labels },
+            profile: if new.profile.is_empty() { kept.profile } else { new.profile },
+            latitude_e7: new.latitude_e7.or(kept.latitude_e7),
+            longitude_e7: new.longitude_e7.or(kept.longitude_e7),
             created_unix_ms: created,
             token_hash: hex(&token.hash()),
         };

@@ -244,11 +244,14 @@ impl Pursuit<'_> {
     async fn catch_up(&mut self) -> Result<(), Failure> {
         let record =
             Http::new(&self.job.target)?.get(&format!("/v1/commands/{}", self.command)).await?;
-        for mut step in items(&record, "steps").iter().cloned() {
+        let steps = items(&record, "steps");
+        // By the hub's clock alone: an order that was sent before began before we did.
+        let begun = steps.first().map_or(0, |step| number(step, "time_unix_ms"));
+        for mut step in steps.iter().cloned() {
             if state(&step).is_terminal() {
                 step["result"] = record["result"].clone();
             }
-            let since = number(&step, "time_unix_ms").saturating_sub(self.begun.unix_ms);
+            let since = number(&step, "time_unix_ms").saturating_sub(begun);
             self.take(&step, Some(Duration::from_millis(since)))?;
         }
         Ok(())

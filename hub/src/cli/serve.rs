@@ -9,8 +9,9 @@ use super::args::{ConfigCommand, IssueArgs, Role};
 use super::exit::Failure;
 use super::out::Out;
 use super::token::show_issued;
+use crate::access;
 use crate::config::{self, Flags};
-use crate::{access, server};
+use crate::server;
 
 /// Runs the hub until a signal ends it.
 pub(crate) fn serve(flags: &Flags) -> ExitCode {
@@ -21,8 +22,8 @@ pub(crate) fn serve(flags: &Flags) -> ExitCode {
 pub(crate) fn config(command: &ConfigCommand, out: &mut Out) -> Result<(), Failure> {
     let (ConfigCommand::Check(flags) | ConfigCommand::Show(super::args::ShowArgs { flags, .. })) =
         command;
-    let (file, _) =
-        config::load(flags, std::env::vars()).map_err(|error| Failure::Usage(error.to_string()))?;
+    let (file, _) = config::load(flags, std::env::vars())
+        .map_err(|error| Failure::Usage(error.to_string().trim().replace('\n', " ")))?;
     match command {
         ConfigCommand::Check(_) => out.line("the configuration is fine"),
         ConfigCommand::Show(_) => {

@@ -127,7 +127,11 @@ pub(crate) fn step(update: &Value) -> String {
 }
 
 fn presence(data: &Value) -> String {
-    let online = if flag(data, "online") { "online" } else { "offline" };
+    let online = match (flag(data, "unknown"), flag(data, "online")) {
+        (true, _) => "unknown since the hub restarted",
+        (false, true) => "online",
+        (false, false) => "offline",
+    };
     join(&[online.to_owned(), word(data, "reason").to_owned(), word(data, "agent").to_owned()])
 }
 

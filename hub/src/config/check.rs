@@ -10,9 +10,11 @@ use proto::json::Types;
 use super::file::{ChannelRule, File};
 use super::span::Span;
 use super::{Config, ConfigError, Drain, StoreKind};
-use crate::broker::devices::SessionRate;
+use crate::broker::{self, devices::SessionRate};
+use crate::session;
+use crate::store;
+use crate::transport;
 use crate::twin::Rule;
-use crate::{broker, session, store, transport};
 
 /// Origins, rules and addresses in one list.
 const LIST_MAX: usize = 256;
@@ -63,7 +65,7 @@ fn tls(
         if dev || !listens {
             return Ok(None);
         }
-        let problem = "and tls.key are needed to listen beyond this machine; or use --dev to try";
+        let problem = "and tls.key are needed to listen at listen.address; or use --dev to try";
         return wrong("tls.certificate", problem);
     }
     let client_ca = (!tls.client_ca.as_os_str().is_empty()).then(|| tls.client_ca.clone());

@@ -10,8 +10,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::broker;
+use crate::store;
+use crate::transport;
 use crate::twin::Rule;
-use crate::{broker, store, transport};
 
 pub mod check;
 pub mod file;

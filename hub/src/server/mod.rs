@@ -38,6 +38,8 @@ pub use offline::issue_token_offline;
 
 /// How often the broker's time passes.
 const TICK: Duration = Duration::from_millis(200);
+/// The exit code of a configuration that can't be run.
+const CONFIGURATION_REFUSED: u8 = 2;
 /// The exit code after a failed store.
 const STORE_FAILED: i32 = 74;
 
@@ -70,7 +72,11 @@ pub fn serve(flags: &Flags) -> ExitCode {
             let text = format!("hub: {error}\n");
             // Where even stderr is closed there is nobody to tell.
             drop(std::io::stderr().write_all(text.as_bytes()));
-            ExitCode::FAILURE
+            match error {
+                // Starting again changes nothing before someone changes the configuration.
+                ServeError::Config(_) | ServeError::Tls(_) => ExitCode::from(CONFIGURATION_REFUSED),
+                _ => ExitCode::FAILURE,
+            }
         }
     }
 }

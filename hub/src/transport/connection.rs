@@ -305,6 +305,9 @@ impl Link {
         let reason = match end {
             End::Close(code) => {
                 broker.metrics.closed(code.0);
+                if let Some(limit) = limit_of(code) {
+                    broker.metrics.limit_hit(limit);
+                }
                 code.reason()
             }
             End::Stalled => {
@@ -319,6 +322,17 @@ impl Link {
             tracing::debug!(peer = %peer.identity, reason, "session ended");
             broker.leave(Now::read(), &peer, self.reader.patterns(), reason);
         }
+    }
+}
+
+/// The limit that was hit where a connection closes with this code.
+fn limit_of(code: CloseCode) -> Option<Limit> {
+    match code {
+        CloseCode::AUTH_TIMEOUT => Some(Limit::Greeting),
+        CloseCode::NO_PONG => Some(Limit::PongTime),
+        CloseCode::RATE => Some(Limit::Inbound),
+        CloseCode::SLOW => Some(Limit::Mailbox),
+        _ => None,
     }
 }
 

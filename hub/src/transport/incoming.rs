@@ -12,6 +12,7 @@ use crate::broker::{Broker, Peer};
 use crate::clock::Now;
 use crate::codec::request::{Publication, Refusal, Report, Sending, Subscription};
 use crate::codec::{Encoding, Inbound, Outbound, encode, outbound};
+use crate::metrics::Limit;
 use crate::session::{Effect, Input};
 use crate::twin::ReportId;
 
@@ -104,6 +105,9 @@ pub(super) fn carry_out(
             Ok(())
         }
     };
+    if let Err(refusal) = &done {
+        count(&broker, refusal);
+    }
     if let Err(refusal) = done
         && (request != 0 || refusal.seq != 0)
     {
@@ -249,6 +253,15 @@ fn on_report(link: &mut Link, broker: &Arc<Broker>, now: Now, request: u64, repo
     let peer = admitted(link);
     let Some(session) = &peer.device else { return };
     broker.report(now, peer, session, request, report);
+}
+
+/// Refusals by a limit of the session, and kinds that the hub doesn't know.
+fn count(broker: &Broker, refusal: &Refusal) {
+    match (refusal.code, refusal.field) {
+        (ErrorCode::Limit, "subscribe.pattern") => broker.metrics.limit_hit(Limit::Subscriptions),
+        (ErrorCode::Unsupported, _) => drop(broker.metrics.unknown_kinds.inc()),
+        _ => {}
+    }
 }
 
 fn admitted(link: &Link) -> &Peer {

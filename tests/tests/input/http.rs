@@ -50,7 +50,11 @@ async fn bh4_other_versions_of_http() {
         ("BH4 1.0", request("GET /v1/ws HTTP/1.0", &[]), &[505]),
         ("BH4 0.9", "GET /v1/ws\r\n\r\n".to_owned(), &[400, 505, CUT]),
         ("BH4 3.7", request("GET /v1/ws HTTP/3.7", &[]), &[400, 505, CUT]),
-        ("BH4 2 with prior knowledge", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_owned(), &[400, 505, CUT]),
+        (
+            "BH4 2 with prior knowledge",
+            "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_owned(),
+            &[400, 505, CUT],
+        ),
     ])
     .await;
 }
@@ -115,7 +119,11 @@ async fn bh10_keys() {
         ("BH10 missing", upgrade_request(&[(NAME, "")]), &[400]),
         ("BH10 15 bytes", upgrade_request(&[(NAME, "AAAAAAAAAAAAAAAAAAAA")]), &[400]),
         ("BH10 no base64", upgrade_request(&[(NAME, "not!base64!at!all!!!!!==")]), &[400]),
-        ("BH10 two", upgrade_request(&[("", "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==")]), &[400]),
+        (
+            "BH10 two",
+            upgrade_request(&[("", "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==")]),
+            &[400],
+        ),
     ])
     .await;
 }
@@ -169,7 +177,11 @@ async fn bh14_an_upgrade_with_a_body() {
         ("BH14 +5", upgrade_request(&[(LENGTH, "+5")]) + "hello", &[400]),
         ("BH14 5, 5", upgrade_request(&[(LENGTH, "5, 5")]) + "hello", &[400]),
         ("BH14 5 and 6", upgrade_request(&[(LENGTH, "5"), ("", "Content-Length: 6")]), &[400]),
-        ("BH14 chunked", upgrade_request(&[("Transfer-Encoding", "chunked")]) + "0\r\n\r\n", &[400]),
+        (
+            "BH14 chunked",
+            upgrade_request(&[("Transfer-Encoding", "chunked")]) + "0\r\n\r\n",
+            &[400],
+        ),
         ("BH14 both", upgrade_request(&[(LENGTH, "5"), ("Transfer-Encoding", "chunked")]), &[400]),
     ])
     .await;
