@@ -29,7 +29,7 @@ test: tools ## Run all tests
 	$(CARGO) build --workspace --bins --features hub/broken-ack
 	cp --remove-destination $(TARGET)/debug/hub $(TARGET)/debug/hub-broken-ack
 	$(CARGO) build --workspace --bins
-	$(CARGO) test --workspace --features $(FEATURES)
+	LAMPLIGHTER_BIN_DIR=$(abspath $(TARGET))/debug $(CARGO) test --workspace --features $(FEATURES)
 	$(CARGO) run --manifest-path firmware-client/no-std-check/Cargo.toml --target-dir $(TARGET)/no-std-check
 
 bench: ## Measure: parts by criterion, the whole by simulated fleets

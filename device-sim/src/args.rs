@@ -111,7 +111,7 @@ pub struct RunSettings {
     /// Where the city stands, as in 52.52,13.405 [default: where it is evening now, so lamps are lit]
     #[arg(long, value_parser = place, allow_hyphen_values = true)]
     pub place: Option<(f64, f64)>,
-    /// Any disconnect that the scenario didn't make breaks the run
+    /// Any disconnect that the scenario didn't make, and any lamp away at the end, breaks the run
     #[arg(long)]
     pub strict: bool,
     /// Write the ledgers here at the end, for `device-sim verify`

@@ -249,15 +249,22 @@ impl Run<'_> {
         self.note_disconnects();
     }
 
+    /// With `--strict`, every lamp must have come and none may have gone but by the scenario's doing.
     fn note_disconnects(&self) {
         let metrics = &self.shared.metrics;
-        let unexplained = metrics.disconnects_total().saturating_sub(metrics.links_broken.count());
-        let scenario_breaks_more = self.settings.scenario == ScenarioName::Faults;
-        if self.settings.strict && unexplained > 0 && !scenario_breaks_more {
+        if !self.settings.strict || self.settings.scenario == ScenarioName::Faults {
+            return;
+        }
+        let lost = metrics.disconnects_total().saturating_sub(metrics.links_broken.count());
+        if lost > 0 {
             let codes = metrics.disconnects.lock().clone();
             self.shared
                 .findings
-                .add(Breach::Disconnected, || format!("{unexplained}; by code: {codes:?}"));
+                .add(Breach::Disconnected, || format!("{lost}; by code: {codes:?}"));
+        }
+        let away = u64::from(self.settings.devices).saturating_sub(self.report.connected_at_end);
+        if away > 0 {
+            self.shared.findings.add(Breach::Disconnected, || format!("{away} away at the end"));
         }
     }
 

@@ -9,6 +9,7 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 const FOLDER_VARIABLE: &str = "LAMPLIGHTER_BIN_DIR";
+const BROKEN_VARIABLE: &str = "LAMPLIGHTER_BROKEN_HUB";
 
 /// The hub.
 pub fn hub() -> &'static Path {
@@ -22,18 +23,29 @@ pub fn hub() -> &'static Path {
     })
 }
 
-/// A hub that acknowledges before the disk has it, if it is told to: the proof that the crash tests
-/// would catch one.
-pub fn hub_broken_ack() -> &'static Path {
+/// The simulator.
+pub fn device_sim() -> &'static Path {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
     PATH.get_or_init(|| {
-        given("hub-broken-ack").unwrap_or_else(|| {
-            // A folder of its own: in the common one it would take the place of the real hub.
-            let target = target_folder().join("broken-ack");
-            build(&target, &["--package", "hub", "--bins", "--features", "hub/broken-ack"]);
-            target.join(profile()).join("hub")
+        given("device-sim").unwrap_or_else(|| {
+            let target = target_folder();
+            build(&target, &["--package", "device-sim", "--bins"]);
+            target.join(profile()).join("device-sim")
         })
     })
+}
+
+/// A hub that acknowledges before the disk has it, if it is told to: the proof that the crash tests
+/// would catch one. `make test` builds it beside the hub.
+pub fn hub_broken_ack() -> PathBuf {
+    let beside = || hub().with_file_name("hub-broken-ack");
+    let path = std::env::var_os(BROKEN_VARIABLE).map_or_else(beside, PathBuf::from);
+    assert!(
+        path.is_file(),
+        "no hub that is broken on purpose: run `make test`, or name one in {BROKEN_VARIABLE}; looked for {}",
+        path.display()
+    );
+    path
 }
 
 fn given(name: &str) -> Option<PathBuf> {

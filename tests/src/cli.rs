@@ -118,6 +118,20 @@ impl Running {
         rustix::process::kill_process(pid, signal).expect("it is ours");
     }
 
+    /// Signals until it ends; two that come at once count as one.
+    pub async fn end_by(mut self, signal: rustix::process::Signal) -> ExitStatus {
+        const PAUSE: std::time::Duration = std::time::Duration::from_millis(50);
+        let ended = async {
+            loop {
+                self.signal(signal);
+                if let Ok(status) = tokio::time::timeout(PAUSE, self.child.wait()).await {
+                    return status.expect("a child");
+                }
+            }
+        };
+        within(PATIENCE, "the program ends by its signals", ended).await
+    }
+
     /// Waits for its end.
     pub async fn end(mut self) -> ExitStatus {
         within(PATIENCE, "the program ends", self.child.wait()).await.expect("a child")

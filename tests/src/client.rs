@@ -194,6 +194,11 @@ impl Client {
         }
     }
 
+    /// What was heard and not asked for yet, in order.
+    pub fn waiting(&self) -> impl Iterator<Item = &Event> {
+        self.waiting.iter()
+    }
+
     /// Says goodbye properly.
     pub async fn close(mut self) {
         // The hub may have closed first.

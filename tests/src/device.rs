@@ -17,6 +17,7 @@ pub struct Device {
     /// What the hub said at the start.
     pub welcome: Welcome,
     id: String,
+    boot: u32,
     seq: u64,
 }
 
@@ -41,8 +42,9 @@ impl Device {
     /// Connected with a greeting of the test's own.
     pub async fn with(via: &Via, id: &str, hello: Hello) -> Self {
         let mut client = Client::dial(via).await;
+        let boot = hello.boot;
         let welcome = client.greet(hello).await;
-        Self { client, welcome, id: id.to_owned(), seq: 0 }
+        Self { client, welcome, id: id.to_owned(), boot, seq: 0 }
     }
 
     /// Its id.
@@ -70,11 +72,21 @@ impl Device {
         self.client.say(0, Kind::Publish(publish)).await;
     }
 
-    /// Waits until all reports of `boot` up to `seq` are durable.
-    pub async fn durable(&mut self, boot: u32, seq: u64) {
+    /// Reports a payload of a type on one of its channels.
+    pub async fn report_typed(&mut self, channel: &str, name: &str, seq: u64, payload: Vec<u8>) {
+        self.seq = self.seq.max(seq);
+        let (channel, r#type) = (channel.to_owned(), name.to_owned());
+        let content = Some(Content::Payload(payload));
+        let publish = Publish { channel, r#type, seq, content, ..Publish::default() };
+        self.client.say(0, Kind::Publish(publish)).await;
+    }
+
+    /// Waits until all reports of this boot up to `seq` are durable.
+    pub async fn durable(&mut self, seq: u64) {
+        let boot = self.boot;
         self.client
             .find("a cumulative ack", |kind| match kind {
-                Kind::Ack(ack) if (ack.boot, ack.seq) >= (boot, seq) && ack.seq > 0 => Some(()),
+                Kind::Ack(ack) if ack.boot == boot && ack.seq >= seq => Some(()),
                 _ => None,
             })
             .await;
@@ -83,7 +95,7 @@ impl Device {
     /// Reports a number and waits until it is durable.
     pub async fn report_durably(&mut self, number: u32) -> u64 {
         let seq = self.report(number).await;
-        self.durable(0, seq).await;
+        self.durable(seq).await;
         seq
     }
 

@@ -9,7 +9,7 @@
 //! ```
 //!
 //! Read in this order: [`deadline`], [`binaries`], [`hub`], [`stream`], [`client`], [`device`],
-//! [`person`]; then [`raw`], [`http`], [`cli`], [`authority`], [`lamp`].
+//! [`person`]; then [`raw`], [`relay`], [`http`], [`cli`], [`authority`], [`lamp`].
 //!
 //! # Guarantees
 //!
@@ -36,6 +36,8 @@ pub mod person;
 pub mod http;
 
 pub mod raw;
+
+pub mod relay;
 
 pub mod cli;
 

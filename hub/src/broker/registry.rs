@@ -28,8 +28,8 @@ const LABEL_BYTES_MAX: usize = 128;
 pub struct NewDevice {
     /// Its id.
     pub id: String,
-    /// For selectors.
-    #[serde(default)]
+    /// For selectors. No key stands twice.
+    #[serde(default, deserialize_with = "labels")]
     pub labels: BTreeMap<String, String>,
     /// Which settings it shares with others.
     #[serde(default)]
@@ -38,6 +38,39 @@ pub struct NewDevice {
     pub latitude_e7: Option<i32>,
     /// 1e-7 degrees, WGS 84.
     pub longitude_e7: Option<i32>,
+}
+
+/// Reads labels; a key that stands twice is refused, since it shows one label to one reader and
+/// another to the next.
+fn labels<'de, D>(deserializer: D) -> Result<BTreeMap<String, String>, D::Error>
+where
+    D: serde::Deserializer<'de>,
+{
+    struct Labels;
+
+    impl<'de> serde::de::Visitor<'de> for Labels {
+        type Value = BTreeMap<String, String>;
+
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("an object of texts")
+        }
+
+        fn visit_map<A>(self, mut map: A) -> Result<Self::Value, A::Error>
+        where
+            A: serde::de::MapAccess<'de>,
+        {
+            let mut labels = BTreeMap::new();
+            while let Some((key, value)) = map.next_entry::<String, String>()? {
+                if labels.insert(key.clone(), value).is_some() {
+                    let text = format!("the label `{key}` stands twice");
+                    return Err(serde::de::Error::custom(text));
+                }
+            }
+            Ok(labels)
+        }
+    }
+
+    deserializer.deserialize_map(Labels)
 }
 
 /// What happens to devices that exist already.

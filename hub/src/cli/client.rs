@@ -304,5 +304,13 @@ fn closed(frame: Option<tungstenite::protocol::CloseFrame>) -> Lost {
 }
 
 fn broken(error: &tungstenite::Error) -> Lost {
-    Lost::Broken(format!("the connection broke: {error}"))
+    use std::io::ErrorKind::{ConnectionReset, UnexpectedEof};
+    match error {
+        tungstenite::Error::Io(error)
+            if matches!(error.kind(), ConnectionReset | UnexpectedEof) =>
+        {
+            Lost::Broken("the hub is gone without a good-bye".to_owned())
+        }
+        other => Lost::Broken(format!("the connection broke: {other}")),
+    }
 }

@@ -51,7 +51,7 @@ pub(crate) async fn run(
         return Err(Failure::NotFound(format!("no device matches {}", selector.as_str())));
     }
     story.tell(format!(
-        "commands that were accepted go on; to go on with the rest: {}\nCtrl-C again leaves",
+        "commands that were accepted go on; to go on with the rest: {} (Ctrl-C again leaves)",
         job.rerun.line()
     ));
     let stays = job.patience.is_some();

@@ -48,7 +48,7 @@ pub(crate) async fn run(
         subscribe(&mut client, &channel).await?;
     }
     story.tell(format!(
-        "handed over, not yet accepted; to ask again: {}\nCtrl-C again leaves",
+        "handed over, not yet accepted; to ask again: {} (Ctrl-C again leaves)",
         job.rerun.line()
     ));
     let (ack, early) = hand_over(job, device, &mut client).await?;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use toml::{Table, Value};
 
+use super::span::Span;
 use super::{Config, File, StoreKind, check};
 
 /// In front of a key's name in the environment.
@@ -104,6 +105,12 @@ fn apply(flags: &Flags, file: &mut File) {
         // Lamps and dashboards of one machine share its address.
         file.limits.address_exempt.extend(["127.0.0.1".to_owned(), "::1".to_owned()]);
         file.devices.auto_register = true;
+        if file.drain == super::file::Drain::default() {
+            // Nobody is spared a storm here, but someone waits at the terminal.
+            file.drain.grace = Span::ms(100);
+            file.drain.spread = Span::s(1);
+            file.drain.hard_stop = Span::s(10);
+        }
     }
     if let Some(folder) = &flags.data_dir {
         file.data.folder.clone_from(folder);

@@ -111,8 +111,8 @@ async fn run(config: Config) -> Result<(), ServeError> {
     let mut stop = Stop::new()?;
     let (store, _lock) = open_store(&config)?;
     let tls = match (&config.tls, config.dev) {
-        (Some(files), _) => Some(tls::server_config(files)?),
-        (None, true) => Some(tls::server_config(&dev::certificates(&config.data_folder)?)?),
+        (Some(files), _) => Some(tls::server_config(files, Now::read())?),
+        (None, true) => Some(tls::server_config(&dev::certificates(&config.data_folder)?, Now::read())?),
         (None, false) => None,
     };
     let metrics = Arc::new(Metrics::new());

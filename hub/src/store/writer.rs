@@ -288,6 +288,8 @@ impl<T> Shared<T> {
         while let Some(mut batch) = self.next_batch(&mut last_start) {
             if self.acknowledges_early() {
                 on_commit(mem::take(&mut batch.tickets));
+                // As if the sync took so long: the tests' kills have to fall in between.
+                thread::park_timeout(self.settings.window);
             }
             // Without operations there is nothing to sync: what came earlier is on disk already.
             if !batch.operations.is_empty() {

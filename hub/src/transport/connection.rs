@@ -105,6 +105,11 @@ where
     let end = loop {
         let event = link.wait(&mut socket, &mut taken).await;
         if let Err(end) = link.turn(&mut socket, event, &mut taken).await {
+            if matches!(end, End::Close(_)) {
+                // What explains the close goes before it; a peer that is gone needs no explanation.
+                let stall = link.shared.settings.write_stall;
+                drop(outgoing::feed(&mut socket, &mut link.outbound, stall).await);
+            }
             break end;
         }
     };
@@ -360,10 +365,10 @@ where
     };
     let frame = CloseFrame { code: code.0.into(), reason: code.reason().into() };
     let close = async {
-        // The peer may be gone already; then there is nobody to tell.
-        if socket.close(Some(frame)).await.is_ok() {
-            while let Some(Ok(_)) = socket.next().await {}
-        }
+        // Fails if the peer closed first or is gone. In the first case the library's answer to it
+        // is not on the wire yet: reading on is what sends it.
+        drop(socket.close(Some(frame)).await);
+        while let Some(Ok(_)) = socket.next().await {}
         let mut inner = socket.into_inner();
         drop(tokio::io::AsyncWriteExt::shutdown(&mut inner).await);
     };

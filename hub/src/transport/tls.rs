@@ -14,6 +14,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use x509_parser::prelude::{FromDer as _, GeneralName, ParsedExtension, X509Certificate};
 
 use crate::broker::credentials::Certificate;
+use crate::clock::Now;
 
 /// In front of a device's id in the subject alternative name of its certificate.
 pub const DEVICE_URI_PREFIX: &str = "urn:lamplighter:device:";
@@ -40,6 +41,8 @@ pub enum TlsError {
     Pem { file: PathBuf, source: rustls_pki_types::pem::Error },
     #[error("{file} has no certificate")]
     Empty { file: PathBuf },
+    #[error("the certificate {file} is not valid now, but from {from} to {to}")]
+    Expired { file: PathBuf, from: String, to: String },
     #[error("others can read the key {file}; run: chmod 600 {file}")]
     KeyMode { file: PathBuf },
     #[error("the key {key} doesn't belong to the certificate {certificate}: {source}")]
@@ -53,10 +56,11 @@ pub enum TlsError {
 /// The server's side, from files.
 ///
 /// # Errors
-/// A file can't be read, is of the wrong kind, or others may read the key.
-pub fn server_config(files: &Files) -> Result<Arc<ServerConfig>, TlsError> {
+/// A file can't be read, is of the wrong kind or out of date, or others may read the key.
+pub fn server_config(files: &Files, now: Now) -> Result<Arc<ServerConfig>, TlsError> {
     check_key_mode(&files.key)?;
     let chain = certificates(&files.certificate)?;
+    check_validity(&files.certificate, &chain, now)?;
     let key = PrivateKeyDer::from_pem_file(&files.key)
         .map_err(|source| TlsError::Pem { file: files.key.clone(), source })?;
     let versions: &[&rustls::SupportedProtocolVersion] = if files.tls12 {
@@ -107,6 +111,24 @@ fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
         return Err(TlsError::Empty { file: file.to_owned() });
     }
     Ok(chain)
+}
+
+/// A server with a certificate that no client accepts is better not started.
+fn check_validity(
+    file: &Path,
+    chain: &[CertificateDer<'static>],
+    now: Now,
+) -> Result<(), TlsError> {
+    let unix_s = (now.unix_ms / 1000).cast_signed();
+    for certificate in chain {
+        let Ok((_, parsed)) = X509Certificate::from_der(certificate) else { continue };
+        let (from, to) = (parsed.validity().not_before, parsed.validity().not_after);
+        if unix_s < from.timestamp() || unix_s > to.timestamp() {
+            let (from, to) = (from.to_string(), to.to_string());
+            return Err(TlsError::Expired { file: file.to_owned(), from, to });
+        }
+    }
+    Ok(())
 }
 
 fn check_key_mode(file: &Path) -> Result<(), TlsError> {

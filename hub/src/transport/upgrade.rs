@@ -110,6 +110,10 @@ fn check(request: &Request, origins: &[String]) -> Result<(String, bool), Refuse
     if request.version() != Version::HTTP_11 {
         return Err((StatusCode::HTTP_VERSION_NOT_SUPPORTED, "use HTTP/1.1"));
     }
+    if request.uri().authority().is_some() {
+        // The form for proxies; the hub is none.
+        return Err((StatusCode::NOT_FOUND, "there is nothing at this path"));
+    }
     if request.uri().query().is_some() {
         return Err((BAD, "the path takes no query; a token goes into HELLO"));
     }

@@ -1,0 +1,13 @@
+//! What the hub promises, each promise tested against the real program over real connections.
+//!
+//! [`watch`]: publishing and watching. [`commands`] and [`queue`]: a command's whole life. [`crash`]:
+//! nothing acknowledged is lost when the hub is killed under load. [`sessions`]: who is here.
+//! [`ending`]: stopping and revoking. [`text`]: dashboards that speak JSON.
+
+mod commands;
+mod crash;
+mod ending;
+mod queue;
+mod sessions;
+mod text;
+mod watch;
