@@ -166,7 +166,7 @@ fn state_of(command: &serde_json::Value) -> Option<CommandState> {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Line {
-    Device { id: String, book: Book },
+    Device { id: String, book: Box<Book> },
     Command { id: String, acked: bool, seen: Option<u8>, overdue: bool },
 }
 
@@ -180,8 +180,8 @@ pub fn write_ledgers<'b>(
     questions: &[Question],
 ) -> std::io::Result<()> {
     let mut file = BufWriter::new(std::fs::File::create(path)?);
-    let devices =
-        books.map(|(id, book)| Line::Device { id: id.to_owned(), book: book.lock().clone() });
+    let devices = books
+        .map(|(id, book)| Line::Device { id: id.to_owned(), book: Box::new(book.lock().clone()) });
     let commands = questions.iter().map(|question| Line::Command {
         id: question.id.to_string(),
         acked: question.acked,
@@ -210,7 +210,7 @@ pub fn read_ledgers(path: &Path) -> std::io::Result<Ledgers> {
     let mut ledgers = Ledgers::default();
     for line in BufReader::new(std::fs::File::open(path)?).lines() {
         match serde_json::from_str(&line?)? {
-            Line::Device { id, book } => ledgers.books.push((id, book.into())),
+            Line::Device { id, book } => ledgers.books.push((id, (*book).into())),
             Line::Command { id, acked, seen, overdue } => {
                 let id = CommandId::parse(&id).map_err(std::io::Error::other)?;
                 let seen = seen.map(|number| CommandState::from_number(u64::from(number)));

@@ -323,7 +323,7 @@ mod tests {
             Some("a reboot needs confirm")
         );
         assert!(begin(reboot(true), &mut lamp()).is_ok());
-        assert!(begin(dim(101), &mut lamp()).err().expect("too much").contains("101"));
+        assert!(begin(dim(101), &mut lamp()).expect_err("too much").contains("101"));
         let id = CommandId::from_bytes([1; 16]);
         assert!(Execution::begin(id, "other.Type", &[], Millis(0), &mut lamp()).is_err());
         assert!(

@@ -112,7 +112,9 @@ async fn run(config: Config) -> Result<(), ServeError> {
     let (store, _lock) = open_store(&config)?;
     let tls = match (&config.tls, config.dev) {
         (Some(files), _) => Some(tls::server_config(files, Now::read())?),
-        (None, true) => Some(tls::server_config(&dev::certificates(&config.data_folder)?, Now::read())?),
+        (None, true) => {
+            Some(tls::server_config(&dev::certificates(&config.data_folder)?, Now::read())?)
+        }
         (None, false) => None,
     };
     let metrics = Arc::new(Metrics::new());

@@ -197,6 +197,7 @@ fn subscribe(pattern: &str) -> Kind<'_> {
 }
 
 #[track_caller]
+#[expect(clippy::needless_pass_by_value, reason = "reads better at the many calls")]
 fn assert_closed(effect: Effect<'_>, code: CloseCode) {
     assert!(matches!(effect, Effect::Close(closed) if closed == code), "{effect:?}");
 }

@@ -2,12 +2,11 @@
 //!
 //! [`watch`]: publishing and watching. [`commands`] and [`queue`]: a command's whole life. [`crash`]:
 //! nothing acknowledged is lost when the hub is killed under load. [`sessions`]: who is here.
-//! [`ending`]: stopping and revoking. [`text`]: dashboards that speak JSON.
+//! [`ending`]: stopping and revoking.
 
 mod commands;
 mod crash;
 mod ending;
 mod queue;
 mod sessions;
-mod text;
 mod watch;
