@@ -54,7 +54,7 @@ impl Console {
         observes: bool,
     ) -> Self {
         let schedule = Periodic::new(start, Duration::from_secs_f64(1.0 / rate));
-        let random = Random::new(shared.seed, u64::MAX);
+        let random = Random::new(shared.seed, !u64::from(fleet.first()));
         Self { hub, shared, fleet, schedule, random, sent: 0, open: HashMap::new(), observes }
     }
 
@@ -114,7 +114,7 @@ impl Console {
     }
 
     fn send_envelope(&self, request: u64, device: u32, payload: &[u8]) -> Vec<u8> {
-        let request_id = request_id(request, self.shared.clock.start_unix_ms());
+        let request_id = request_id(request, self.shared.run);
         let send = Send {
             device: &self.fleet.posts[device as usize].id,
             type_name: channels::COMMAND_TYPE,

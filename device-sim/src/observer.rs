@@ -36,6 +36,11 @@ impl Fleet {
         Self { posts, prefix: prefix.to_owned(), first }
     }
 
+    /// The number of the first lamp.
+    pub const fn first(&self) -> u32 {
+        self.first
+    }
+
     /// The lamp of this id, if it is one of ours.
     pub fn by_id(&self, id: &str) -> Option<&Arc<Post>> {
         let number: u32 = id.strip_prefix(&self.prefix)?.parse().ok()?;
@@ -159,7 +164,7 @@ pub fn take_update(shared: &Shared, message: &Message<'_>) {
     if update.late {
         return;
     }
-    let request = crate::console::request_number(update.request_id, shared.clock.start_unix_ms());
+    let request = crate::console::request_number(update.request_id, shared.run);
     let now = shared.clock.now();
     if let Some(us) = shared.commands.updated(&shared.findings, id, request, update.state, now) {
         shared.metrics.command_ended.record(us);

@@ -131,6 +131,8 @@ fn shared(settings: &RunSettings, clock: Clock) -> Shared {
         report_every: settings.report_every,
         backoff,
         seed: settings.seed,
+        // Parts of a fleet may start in one millisecond, but not with one lamp.
+        run: clock.start_unix_ms() << 20 | u64::from(settings.start_index),
         storm_at: AtomicU64::new(0),
     }
 }

@@ -73,6 +73,8 @@ pub struct Shared {
     pub backoff: Backoff,
     /// Seeds everything.
     pub seed: u64,
+    /// Names this process's part of this run among all that the hub ever sees.
+    pub run: u64,
     /// µs: when the last storm broke out; 0 before the first.
     pub storm_at: std::sync::atomic::AtomicU64,
 }

@@ -346,7 +346,8 @@ impl Books {
 
     fn count(&self) -> Counts {
         let mut counts = self.counts;
-        for life in self.lives.values() {
+        // Commands of other operators, and of other parts of the fleet, are not ours to count.
+        for life in self.lives.values().filter(|life| life.request.is_some()) {
             match life.terminal {
                 Some(CommandState::Succeeded) => counts.succeeded += 1,
                 Some(CommandState::Failed | CommandState::Rejected) => counts.failed += 1,
