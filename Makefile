@@ -33,7 +33,7 @@ test: tools ## Run all tests
 	$(CARGO) run --manifest-path firmware-client/no-std-check/Cargo.toml --target-dir $(TARGET)/no-std-check
 
 bench: ## Measure: parts by criterion, the whole by simulated fleets
-	$(CARGO) bench --package hub --bench '*'
+	$(CARGO) bench --package hub --bench parts
 	$(CARGO) build --release --package hub --package device-sim --bins
 	BIN=$(TARGET)/release deploy/bench.sh
 

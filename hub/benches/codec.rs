@@ -4,9 +4,8 @@
 //! that a change shows where it is.
 
 use std::hint::black_box;
-use std::time::Duration;
 
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{Criterion, Throughput};
 use hub::codec::{Draft, Encoding, Frame, Inbound, Outbound};
 use prost::Message as _;
 use proto::envelope::{Envelope, Kind, Message, Publish};
@@ -18,6 +17,12 @@ const TYPE: &str = "lighting.v1.TelemetryBatch";
 const TIME_UNIX_MS: u64 = 1_800_000_000_000;
 /// As many as a busy receiver finds when it wakes up.
 const BURST: usize = 32;
+
+/// All of this file.
+pub(crate) fn measure(criterion: &mut Criterion) {
+    way_in(criterion);
+    way_out(criterion);
+}
 
 fn payload() -> Vec<u8> {
     let sample = LampSample {
@@ -133,12 +138,3 @@ fn way_out(criterion: &mut Criterion) {
     }
     group.finish();
 }
-
-criterion_group! {
-    name = benches;
-    config = Criterion::default()
-        .warm_up_time(Duration::from_millis(500))
-        .measurement_time(Duration::from_millis(1_500));
-    targets = way_in, way_out
-}
-criterion_main!(benches);

@@ -6,7 +6,7 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use bytes::Bytes;
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{Criterion, Throughput};
 use hub::clock::Now;
 use hub::ledger::{Effect, Input, Ledger, Limits, NewCommand, ReplyToken, Report};
 use proto::{CommandId, CommandState, DeviceId};
@@ -102,7 +102,7 @@ fn lamp(number: u64) -> DeviceId {
     DeviceId::parse(&format!("lamp-{number}")).expect("a device id")
 }
 
-fn lives(criterion: &mut Criterion) {
+pub(crate) fn measure(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("ledger: a command's whole life");
     group.throughput(Throughput::Elements(1));
     for waiting in [0, OTHERS] {
@@ -115,12 +115,3 @@ fn lives(criterion: &mut Criterion) {
     }
     group.finish();
 }
-
-criterion_group! {
-    name = benches;
-    config = Criterion::default()
-        .warm_up_time(Duration::from_millis(500))
-        .measurement_time(Duration::from_millis(1_500));
-    targets = lives
-}
-criterion_main!(benches);

@@ -6,9 +6,8 @@
 use std::hint::black_box;
 use std::sync::Arc;
 use std::task::{Context, Waker};
-use std::time::Duration;
 
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{Criterion, Throughput};
 use hub::codec::{Draft, Frame};
 use hub::mailbox::{Budget, Mailbox, Overflow, Queue, Taken};
 use proto::envelope::Message;
@@ -18,6 +17,13 @@ const BUDGET_BYTES: usize = 512 * 1024 * 1024;
 /// As much as one wake-up of a receiver takes.
 const TAKE_BYTES: usize = 64 * 1024;
 const BURST: u64 = 32;
+
+/// All of this file.
+pub(crate) fn measure(criterion: &mut Criterion) {
+    messages(criterion);
+    acks(criterion);
+    lagging(criterion);
+}
 
 fn mailbox() -> Arc<Mailbox> {
     Mailbox::new(1, Queue::new(Overflow::Conflate, MAILBOX_BYTES), Budget::new(BUDGET_BYTES))
@@ -83,12 +89,3 @@ fn lagging(criterion: &mut Criterion) {
         bench.iter(|| mailbox.offer(black_box(&frame)).wake());
     });
 }
-
-criterion_group! {
-    name = benches;
-    config = Criterion::default()
-        .warm_up_time(Duration::from_millis(500))
-        .measurement_time(Duration::from_millis(1_500));
-    targets = messages, acks, lagging
-}
-criterion_main!(benches);

@@ -5,9 +5,8 @@
 
 use std::hint::black_box;
 use std::sync::Arc;
-use std::time::Duration;
 
-use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use criterion::{BenchmarkId, Criterion};
 use hub::mailbox::{Budget, Mailbox, Overflow, Queue};
 use hub::router::trie::Trie;
 use hub::router::{Audience, Router};
@@ -15,6 +14,14 @@ use proto::ChannelPattern;
 
 const CHANNEL: &str = "devices.lamp-00000.telemetry";
 const SIZES: [u64; 3] = [1, 100, 10_000];
+
+/// All of this file.
+pub(crate) fn measure(criterion: &mut Criterion) {
+    trie(criterion);
+    remembered(criterion);
+    after_a_change(criterion);
+    crowd(criterion);
+}
 
 fn mailbox(id: u64) -> Arc<Mailbox> {
     Mailbox::new(id, Queue::new(Overflow::Conflate, 1024), Budget::new(1024))
@@ -101,12 +108,3 @@ fn crowd(criterion: &mut Criterion) {
     }
     group.finish();
 }
-
-criterion_group! {
-    name = benches;
-    config = Criterion::default()
-        .warm_up_time(Duration::from_millis(300))
-        .measurement_time(Duration::from_millis(1_000));
-    targets = trie, remembered, after_a_change, crowd
-}
-criterion_main!(benches);

@@ -13,7 +13,7 @@ use super::power::{ENTRY, SLOTS};
 use super::{DETAIL_BYTES_MAX, End, FAULT_LASTS, PROOF_BYTES_MAX, Phase, Post, Shared};
 use crate::clock::Micros;
 use crate::encode::{self, Stamp};
-use crate::ledger::device::{ReportName, Stream};
+use crate::ledger::device::{Judgement, ReportName, Stream};
 use crate::ledger::hash;
 use crate::physics::{self, Fault, FaultKind, Lamp, UnixMillis};
 use crate::schedule::Periodic;
@@ -100,8 +100,15 @@ impl<'l> Controller<'l> {
         ReportName { boot: self.boot, seq }
     }
 
-    fn on_welcome(&mut self) {
+    fn on_welcome(&mut self, accepted_seq: u64) {
         let now = self.shared.clock.now();
+        let judgement = self.post.book.lock().judge_greeting(self.boot, accepted_seq);
+        if let Judgement::Broken(breach) = judgement {
+            let (id, boot) = (&self.post.id, self.boot);
+            self.shared.findings.add(breach, || {
+                format!("{id}: the hub greets boot {boot} with seq {accepted_seq}, below its acks")
+            });
+        }
         self.post.is_open.store(true, Ordering::Release);
         self.shared.metrics.admitted();
         if let Some(since) = self.connecting_since.take() {
@@ -288,7 +295,7 @@ impl<J: Journal> Application<J, SLOTS, ENTRY> for Controller<'_> {
         }
         match *event {
             Event::ConnectNow => self.connecting_since = Some(self.shared.clock.now()),
-            Event::Welcome(_) => self.on_welcome(),
+            Event::Welcome(admission) => self.on_welcome(admission.accepted_seq),
             Event::Disconnected { code, .. } => self.on_disconnected(code.map(|code| code.0)),
             Event::Acked { seq } => self.on_acked(seq),
             Event::ReportRefused { seq, .. } => {

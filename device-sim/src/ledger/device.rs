@@ -204,6 +204,17 @@ impl Book {
         self.acked[stream as usize]
     }
 
+    /// Holds what the hub says at a greeting, that it has all reports of `boot` up to `accepted_seq`,
+    /// against its acks. This is the moment to catch a hub that crashed: later a newer report covers
+    /// what it lost.
+    pub fn judge_greeting(&self, boot: u32, accepted_seq: u64) -> Judgement {
+        let acked = self.acked.iter().flatten().filter(|acked| acked.name.boot == boot);
+        match acked.map(|acked| acked.name.seq).max() {
+            Some(seq) if seq > accepted_seq => Judgement::Broken(Breach::ReportLost),
+            Some(_) | None => Judgement::True,
+        }
+    }
+
     /// Reports that wait for an ack.
     pub fn waiting(&self) -> usize {
         self.attempts.iter().filter(|attempt| attempt.fate == Fate::Waiting).count()
@@ -282,6 +293,14 @@ mod tests {
         check_last(None, Judgement::Broken(Breach::ReportLost));
         check_last(Some(seen(2, 2, 12)), Judgement::Broken(Breach::ReportLost));
         check_last(Some(seen(1, 99, 12)), Judgement::Broken(Breach::ReportLost));
+    }
+
+    #[test]
+    fn a_hub_that_greets_with_less_than_it_acknowledged_is_caught() {
+        assert_eq!(book().judge_greeting(2, 3), Judgement::True);
+        assert_eq!(book().judge_greeting(2, 4), Judgement::True);
+        assert_eq!(book().judge_greeting(3, 0), Judgement::True, "another boot");
+        assert_eq!(book().judge_greeting(2, 2), Judgement::Broken(Breach::ReportLost));
     }
 
     #[test]
