@@ -30,7 +30,7 @@ test: tools ## Run all tests
 	cp --remove-destination $(TARGET)/debug/hub $(TARGET)/debug/hub-broken-ack
 	$(CARGO) build --workspace --bins
 	LAMPLIGHTER_BIN_DIR=$(abspath $(TARGET))/debug $(CARGO) test --workspace --features $(FEATURES)
-	$(CARGO) run --manifest-path firmware-client/no-std-check/Cargo.toml --target-dir $(TARGET)/no-std-check
+	$(CARGO) run --release --manifest-path firmware-client/no-std-check/Cargo.toml --target-dir $(TARGET)/no-std-check
 
 bench: ## Measure: parts by criterion, the whole by simulated fleets
 	$(CARGO) bench --package hub --bench parts

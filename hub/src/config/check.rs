@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use proto::ChannelPattern;
 use proto::json::Types;
 
@@ -211,11 +212,15 @@ fn check_rule(rule: &ChannelRule, types: &Types) -> Result<Rule, ConfigError> {
     })
 }
 
-fn exempt(addresses: &[String]) -> Result<Vec<IpAddr>, ConfigError> {
+fn exempt(addresses: &[String]) -> Result<Vec<IpNet>, ConfigError> {
     check_count("limits.address_exempt", addresses.len())?;
-    let parse = |text: &String| match text.parse::<IpAddr>() {
-        Ok(address) => Ok(address.to_canonical()),
-        Err(_) => wrong("limits.address_exempt", format!("has `{text}`, which is no IP address")),
+    let parse = |text: &String| match (text.parse::<IpAddr>(), text.parse::<IpNet>()) {
+        (Ok(address), _) => Ok(IpNet::from(address.to_canonical())),
+        (_, Ok(network)) => Ok(network),
+        _ => wrong(
+            "limits.address_exempt",
+            format!("has `{text}`, which is neither an IP address nor a network like 10.1.0.0/16"),
+        ),
     };
     addresses.iter().map(parse).collect()
 }
@@ -314,6 +319,9 @@ mod tests {
         check("http.origins", |file| with_tls(file).http.origins = vec!["*".to_owned()]);
         check("limits.address_exempt", |file| {
             with_tls(file).limits.address_exempt = vec!["here".to_owned()];
+        });
+        check("limits.address_exempt", |file| {
+            with_tls(file).limits.address_exempt = vec!["10.1.0.0/33".to_owned()];
         });
     }
 

@@ -1,18 +1,16 @@
-//! The data folder: whether it is fit to hold the state, and the lock that keeps a second hub out.
+//! The data folder: whether it is fit to hold the state.
 //!
 //! Nothing is repaired: what is wrong with a folder is told with the path and left to the operator.
 
-use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, TryLockError};
-use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::fs::{self, DirBuilder, File, Metadata};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use tracing::warn;
 
 use super::OpenError;
-
-/// Holds the lock of a running hub, and for people its process id.
-const LOCK_FILE: &str = "lock";
+use super::lock::Lock;
 
 /// The file systems' own folder for what their check found. It belongs to root.
 const LOST_AND_FOUND: &str = "lost+found";
@@ -48,8 +46,7 @@ const VOLATILE: [(u32, &str); 4] = [
 #[derive(Debug)]
 pub(super) struct Folder {
     path: PathBuf,
-    /// An exclusive lock of the kernel, so it ends with the process whatever ends that.
-    _lock: File,
+    _lock: Lock,
 }
 
 impl Folder {
@@ -59,7 +56,7 @@ impl Folder {
         let path = fs::canonicalize(path).map_err(at("resolving", path))?;
         check_file_system(&path)?;
         check_root(&path)?;
-        let lock = take_lock(&path.join(LOCK_FILE))?;
+        let lock = Lock::take(&path)?;
         check_entries(&path)?;
         check_room(&path)?;
         Ok(Self { path, _lock: lock })
@@ -193,41 +190,6 @@ fn refuse_modes(path: &Path, metadata: &Metadata, refused: u32) -> Result<(), Op
     Err(OpenError::Exposed { path: path.to_owned(), mode })
 }
 
-fn take_lock(path: &Path) -> Result<File, OpenError> {
-    // O_NOFOLLOW: a link planted here would have us write into another file.
-    let flags = rustix::fs::OFlags::NOFOLLOW.bits() as i32;
-    let mut file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .custom_flags(flags)
-        .open(path)
-        .map_err(at("opening", path))?;
-    match file.try_lock() {
-        Ok(()) => write_holder(&mut file).map_err(at("writing", path)).map(|()| file),
-        Err(TryLockError::WouldBlock) => {
-            Err(OpenError::Locked { path: path.to_owned(), holder: holder(&mut file) })
-        }
-        Err(TryLockError::Error(error)) => Err(at("locking", path)(error)),
-    }
-}
-
-fn write_holder(file: &mut File) -> io::Result<()> {
-    file.set_len(0)?;
-    writeln!(file, "{}", std::process::id())
-}
-
-fn holder(file: &mut File) -> String {
-    let mut text = String::new();
-    let read = file.rewind().and_then(|()| file.take(16).read_to_string(&mut text));
-    match read {
-        Ok(_) if !text.trim().is_empty() => text.trim().to_owned(),
-        Ok(_) | Err(_) => "unknown".to_owned(),
-    }
-}
-
 fn check_room(path: &Path) -> Result<(), OpenError> {
     let stat = rustix::fs::statvfs(path).map_err(io::Error::from).map_err(at("examining", path))?;
     let free = stat.f_bavail.saturating_mul(stat.f_frsize);
@@ -256,18 +218,6 @@ mod tests {
     }
 
     #[test]
-    fn a_second_hub_is_refused_until_the_first_is_gone() {
-        let bench = Bench::new();
-        let first = Folder::take(&bench.data).expect("it can be created");
-
-        let refused = bench.refusal();
-        assert!(refused.contains(&format!("another hub (process {})", std::process::id())));
-
-        drop(first);
-        Folder::take(&bench.data).expect("the lock is free again");
-    }
-
-    #[test]
     fn links_are_refused() {
         let bench = Bench::filled();
         symlink("/etc/hosts", bench.data.join("a")).expect("a link");
@@ -282,19 +232,6 @@ mod tests {
         let bench = Bench::filled();
         symlink("/etc", bench.data.join("state/blobs")).expect("a link");
         assert!(bench.refusal().contains("blobs` is a symbolic link"));
-    }
-
-    #[test]
-    fn the_lock_is_not_taken_through_a_link() {
-        let bench = Bench::filled();
-        fs::write(bench.data.join("../victim"), "precious").expect("a file");
-        fs::remove_file(bench.data.join("lock")).expect("it was there");
-        symlink("../victim", bench.data.join("lock")).expect("a link");
-
-        assert!(bench.refusal().contains("lock"));
-
-        let victim = fs::read_to_string(bench.data.join("../victim"));
-        assert_eq!(victim.expect("it is there"), "precious");
     }
 
     #[test]

@@ -28,6 +28,7 @@
 //! bounded by the limits of [`WriterSettings`], twice: one batch waits while one is written.
 
 mod folder;
+mod lock;
 mod memory;
 mod open;
 mod pending;

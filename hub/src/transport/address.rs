@@ -9,6 +9,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ipnet::IpNet;
 use parking_lot::Mutex;
 
 use super::Settings;
@@ -22,7 +23,7 @@ pub struct Addresses {
     connections_max: usize,
     rate: f32,
     failures_max: u32,
-    exempt: Vec<IpAddr>,
+    exempt: Vec<IpNet>,
     table: Mutex<HashMap<IpAddr, Entry>>,
 }
 
@@ -61,7 +62,7 @@ impl Addresses {
     /// Takes a place for a new connection, if the address has one left.
     pub fn enter(self: &Arc<Self>, address: IpAddr, now: Instant) -> Option<Place> {
         let address = address.to_canonical();
-        if self.exempt.contains(&address) {
+        if self.exempt.iter().any(|network| network.contains(&address)) {
             return Some(Place { addresses: self.clone(), address: None });
         }
         let mut table = self.table.lock();
@@ -146,6 +147,23 @@ mod tests {
         }
         assert!(addresses.enter(address, now).is_none());
         assert!(addresses.enter(address, now + FAILURES_WINDOW).is_some());
+    }
+
+    #[test]
+    fn every_address_of_an_exempt_network_is_free_of_the_limits() {
+        let loopback = "127.0.0.0/8".parse().expect("a network");
+        let settings = Settings {
+            address_connections_max: 1,
+            address_exempt: vec![loopback],
+            ..Settings::default()
+        };
+        let addresses = Addresses::new(&settings);
+        let now = crate::clock::mono();
+
+        let enter = |last| addresses.enter(IpAddr::V4(Ipv4Addr::new(127, 0, 0, last)), now);
+        let places = [enter(1), enter(2), enter(2)];
+
+        assert!(places.iter().all(Option::is_some));
     }
 
     #[test]

@@ -7,9 +7,10 @@
 //! Read [`listener`] for what happens before a byte is trusted, [`upgrade`] for how a request becomes
 //! a WebSocket, then [`connection`]: the one loop that owns a socket, its session and its mailbox.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
+
+use ipnet::IpNet;
 
 use crate::broker::Broker;
 use crate::session;
@@ -43,7 +44,7 @@ pub struct Settings {
     /// Refused credentials a minute from one address.
     pub address_failures_max: u32,
     /// Gateways and load generators, which the limits of an address don't hold for.
-    pub address_exempt: Vec<IpAddr>,
+    pub address_exempt: Vec<IpNet>,
     /// How long a write may make no progress.
     pub write_stall: Duration,
     /// Web origins whose pages may connect; others that send an `Origin` are refused.
