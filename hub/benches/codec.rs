@@ -130,7 +130,7 @@ fn way_out(criterion: &mut Criterion) {
     for (name, encoding) in [("binary", Encoding::Protobuf), ("JSON", Encoding::Json)] {
         group.bench_function(format!("{BURST} joined for one reader, {name}"), |bench| {
             bench.iter(|| {
-                let mut outbound = Outbound::new(encoding);
+                let mut outbound = Outbound::new(encoding, 10);
                 frames.iter().for_each(|frame| outbound.frame(frame, &types));
                 outbound
             });

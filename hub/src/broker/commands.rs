@@ -1,7 +1,7 @@
 //! Drives the ledger: gives it what happens, carries out what it asks.
 //!
 //! The ledger is pure; here it meets the store, the devices' sessions and the channels. All of it
-//! happens under the ledger's lock, so its effects keep their order.
+//! happens under the ledger's lock, so its effects keep their order; who receives them is woken after it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::clock::Now;
 use crate::codec::request::{Report, Sending};
 use crate::codec::{Refusal, encode, outbound};
 use crate::ledger::{self, Effect, Input, Ledger, ReplyToken};
-use crate::mailbox::Mailbox;
+use crate::mailbox::{Mailbox, Wakes};
 use crate::metrics::Limit;
 use crate::store::Table;
 
@@ -72,6 +72,7 @@ impl Broker {
         self.types.check_payload(sending.type_name, &payload).map_err(|error| {
             Refusal::new(ErrorCode::BadValue, "send.payload", error.to_string())
         })?;
+        let mut wakes = Wakes::default();
         let mut desk = self.desk.lock();
         let command = ledger::NewCommand {
             command: CommandId::from_bytes(uuid::Uuid::now_v7().into_bytes()),
@@ -84,16 +85,17 @@ impl Broker {
             ttl: Duration::from_secs(u64::from(sending.ttl_s)),
             reply: desk.token(&peer.mailbox, request),
         };
-        self.drive(now, &mut desk, Input::Accept(command));
+        self.drive(now, &mut desk, &mut wakes, Input::Accept(command));
         Ok(())
     }
 
     /// Withdraws a command that was not sent. The answer goes to the peer's mailbox.
     pub fn cancel(&self, now: Now, peer: &Peer, request: u64, command: CommandId) {
+        let mut wakes = Wakes::default();
         let mut desk = self.desk.lock();
         let reply = desk.token(&peer.mailbox, request);
         let by = peer.identity.to_string().into();
-        self.drive(now, &mut desk, Input::Cancel { command, by, reply });
+        self.drive(now, &mut desk, &mut wakes, Input::Cancel { command, by, reply });
     }
 
     /// Takes a device's word on a command. It is acknowledged once it needs no repeating.
@@ -105,6 +107,7 @@ impl Broker {
         request: u64,
         report: &Report<'_>,
     ) {
+        let mut wakes = Wakes::default();
         let mut desk = self.desk.lock();
         let reply = (request != 0).then(|| desk.token(&peer.mailbox, request));
         let ignored = desk.ledger.stats().reports_ignored;
@@ -118,12 +121,13 @@ impl Broker {
             result: bytes::Bytes::copy_from_slice(report.report.result),
             reply,
         });
-        self.drive(now, &mut desk, input);
+        self.drive(now, &mut desk, &mut wakes, input);
         self.metrics.reports_ignored.inc_by(desk.ledger.stats().reports_ignored - ignored);
     }
 
     pub(crate) fn tell_ledger(&self, now: Now, input: Input) {
-        self.drive(now, &mut self.desk.lock(), input);
+        let mut wakes = Wakes::default();
+        self.drive(now, &mut self.desk.lock(), &mut wakes, input);
     }
 
     pub(crate) fn commands_durable(&self, steps: &[(CommandId, u32)]) {
@@ -131,28 +135,35 @@ impl Broker {
             return;
         }
         let now = Now::read();
+        let mut wakes = Wakes::default();
         let mut desk = self.desk.lock();
         for (command, step) in steps {
-            self.drive(now, &mut desk, Input::Durable { command: *command, step: *step });
+            self.drive(
+                now,
+                &mut desk,
+                &mut wakes,
+                Input::Durable { command: *command, step: *step },
+            );
         }
     }
 
     /// Lets the ledger's time pass. Called several times a second.
     pub(crate) fn commands_tick(&self, now: Now) {
+        let mut wakes = Wakes::default();
         let mut desk = self.desk.lock();
         while desk.ledger.deadline().is_some_and(|deadline| deadline <= now.mono) {
-            self.drive(now, &mut desk, Input::Timeout);
+            self.drive(now, &mut desk, &mut wakes, Input::Timeout);
         }
     }
 
-    fn drive(&self, now: Now, desk: &mut Desk, input: Input) {
+    fn drive(&self, now: Now, desk: &mut Desk, wakes: &mut Wakes, input: Input) {
         desk.ledger.handle(now, input);
         while let Some(effect) = desk.ledger.poll_effect() {
-            self.carry_out(now, desk, effect);
+            self.carry_out(now, desk, wakes, effect);
         }
     }
 
-    fn carry_out(&self, now: Now, desk: &mut Desk, effect: Effect) {
+    fn carry_out(&self, now: Now, desk: &mut Desk, wakes: &mut Wakes, effect: Effect) {
         match effect {
             Effect::Persist { command, record, step } => {
                 let operation = operation(Table::Command, &command.to_bytes(), Some(record));
@@ -169,15 +180,15 @@ impl Broker {
                 }
             }
             Effect::Deliver(delivery) => {
-                if !self.deliver(&delivery) {
+                if !self.deliver(&delivery, wakes) {
                     let (device, session) = (delivery.device, delivery.session);
                     desk.ledger.handle(now, Input::DeviceGone { device, session });
                 }
             }
-            Effect::Update(update) => self.say_update(now, &update),
+            Effect::Update(update) => self.say_update(now, &update, wakes),
             Effect::Reply { token, answer } => {
                 if let Some((mailbox, request)) = desk.replies.remove(&token) {
-                    mailbox.answer(reply(request, &answer)).wake();
+                    wakes.add(mailbox.answer(reply(request, &answer)));
                 }
                 match answer {
                     Err(ledger::Refusal::QueueFull) => self.metrics.limit_hit(Limit::CommandQueue),
@@ -191,14 +202,15 @@ impl Broker {
             Effect::AckReport { token, .. } => {
                 if let Some((mailbox, request)) = desk.replies.remove(&token) {
                     let ack = Ack { durable: true, ..Ack::default() };
-                    mailbox.answer(encode(&Envelope { request, kind: Kind::Ack(ack) })).wake();
+                    let ack = encode(&Envelope { request, kind: Kind::Ack(ack) });
+                    wakes.add(mailbox.answer(ack));
                 }
             }
         }
     }
 
     /// Whether the session took it.
-    fn deliver(&self, delivery: &ledger::Delivery) -> bool {
+    fn deliver(&self, delivery: &ledger::Delivery, wakes: &mut Wakes) -> bool {
         let mailbox = {
             let devices = self.devices.lock();
             let device = devices.get(&delivery.device);
@@ -217,11 +229,11 @@ impl Broker {
             attempt: delivery.attempt,
             ..Deliver::default()
         };
-        mailbox.answer(encode(&Envelope::new(Kind::Deliver(deliver)))).wake();
+        wakes.add(mailbox.answer(encode(&Envelope::new(Kind::Deliver(deliver)))));
         true
     }
 
-    fn say_update(&self, now: Now, update: &ledger::Update) {
+    fn say_update(&self, now: Now, update: &ledger::Update, wakes: &mut Wakes) {
         if update.state.is_terminal() && !update.late {
             self.metrics.commands_ended.inc();
         }
@@ -244,7 +256,7 @@ impl Broker {
         };
         let mut payload = Vec::with_capacity(message.encoded_len());
         message.encode(&mut payload);
-        self.publish_own(now, &channels::COMMANDS, &update.device, &payload);
+        self.publish_own(now, &channels::COMMANDS, &update.device, &payload, wakes);
     }
 
     /// What the ledger knows of a command.

@@ -15,7 +15,7 @@ use super::{Broker, Channel};
 use crate::access::{Identity, TokenHash};
 use crate::clock::Now;
 use crate::ledger;
-use crate::mailbox::Mailbox;
+use crate::mailbox::{Mailbox, Wakes};
 use crate::metrics::Limit;
 use crate::twin::ReportId;
 
@@ -233,6 +233,7 @@ impl Broker {
         mailbox: &Arc<Mailbox>,
     ) -> Result<DevicePeer, Turned> {
         let (peer, older) = {
+            let mut wakes = Wakes::default();
             let mut devices = self.devices.lock();
             let device = devices.get_mut(id).ok_or(CloseCode::REVOKED)?;
             if let Err(wait) = device.starts.take(&self.settings.device_sessions, now.mono) {
@@ -248,7 +249,7 @@ impl Broker {
             device.boot = device.boot.max(hello.boot);
             device.generation += 1;
             let older = device.session.replace(mailbox.clone());
-            self.arrived(now, id, device, hello.agent);
+            self.arrived(now, id, device, hello.agent, &mut wakes);
             let peer = DevicePeer {
                 id: id.clone(),
                 generation: device.generation,

@@ -14,6 +14,7 @@ use super::Broker;
 use super::devices::{Device, Devices};
 use super::publish::{Receipt, Value};
 use crate::clock::Now;
+use crate::mailbox::Wakes;
 use crate::twin::ReportId;
 
 /// Where a device stands.
@@ -77,7 +78,14 @@ impl State {
 
 impl Broker {
     /// A device has a session; said unless it was hardly away.
-    pub(crate) fn arrived(&self, now: Now, id: &DeviceId, device: &mut Device, agent: &str) {
+    pub(crate) fn arrived(
+        &self,
+        now: Now,
+        id: &DeviceId,
+        device: &mut Device,
+        agent: &str,
+        wakes: &mut Wakes,
+    ) {
         let since_unix_ms = match device.presence {
             State::Online { since_unix_ms }
             | State::Leaving { online_since_unix_ms: since_unix_ms, .. } => {
@@ -96,11 +104,12 @@ impl Broker {
             agent,
             ..Presence::default()
         };
-        self.say(now, id, &presence);
+        self.say(now, id, &presence, wakes);
     }
 
     /// Says which devices are gone for good. Called about once a second.
     pub(crate) fn presence_tick(&self, now: Now, unknown_for: Duration, started: Instant) {
+        let mut wakes = Wakes::default();
         let mut devices = self.devices.lock();
         let waited = now.mono.saturating_duration_since(started) >= unknown_for;
         for (id, device) in devices.iter_mut() {
@@ -126,13 +135,15 @@ impl Broker {
                 reason: &reason,
                 ..Presence::default()
             };
-            self.say(now, id, &presence);
+            self.say(now, id, &presence, &mut wakes);
             device.presence = State::Offline { since_unix_ms, reason };
         }
     }
 
     /// After a restart: what was stored as online is unknown now, and everyone who looks sees that.
     pub(crate) fn presence_unknown(&self, now: Now, devices: &mut Devices) {
+        // Before the hub listens, nobody is to be woken.
+        let mut wakes = Wakes::default();
         for (id, device) in devices.iter_mut() {
             if let State::Unknown { since_unix_ms } = &mut device.presence {
                 *since_unix_ms = now.unix_ms;
@@ -140,15 +151,15 @@ impl Broker {
                 let generation = device.generation;
                 let presence =
                     Presence { unknown: true, since_unix_ms, generation, ..Presence::default() };
-                self.say(now, id, &presence);
+                self.say(now, id, &presence, &mut wakes);
             }
         }
     }
 
-    fn say(&self, now: Now, id: &DeviceId, presence: &Presence<'_>) {
+    fn say(&self, now: Now, id: &DeviceId, presence: &Presence<'_>, wakes: &mut Wakes) {
         let mut payload = Vec::with_capacity(presence.encoded_len());
         presence.encode(&mut payload);
-        self.publish_own(now, &channels::PRESENCE, id, &payload);
+        self.publish_own(now, &channels::PRESENCE, id, &payload, wakes);
     }
 
     /// Publishes on one of a device's channels that only the hub writes.
@@ -158,6 +169,7 @@ impl Broker {
         kind: &channels::DeviceChannel,
         id: &DeviceId,
         payload: &[u8],
+        wakes: &mut Wakes,
     ) {
         let value = Value {
             type_name: kind.default_type(),
@@ -167,7 +179,7 @@ impl Broker {
         };
         let published = self
             .channel(&kind.of(id))
-            .and_then(|channel| self.publish(now, &channel, value, &Receipt::None));
+            .and_then(|channel| self.publish(now, &channel, value, &Receipt::None, wakes));
         if let Err(refusal) = published {
             tracing::warn!(device = %id, channel = kind.suffix, reason = %refusal.message,
                 "the hub's own message was not kept");

@@ -8,7 +8,7 @@ use super::registry::operation;
 use super::{Broker, Channel, Ticket};
 use crate::clock::Now;
 use crate::codec::{Draft, Frame, Refusal, encode};
-use crate::mailbox::{Mailbox, Wake};
+use crate::mailbox::{Mailbox, Wakes};
 use crate::metrics::{Drop as Dropped, Limit};
 use crate::store::{Operation, Table};
 use crate::twin::{Keep, ReportId, Verdict, merge};
@@ -75,6 +75,8 @@ impl Channel {
 impl Broker {
     /// Puts a value into a channel. The caller has checked the right to.
     ///
+    /// Who receives it is woken with `wakes`, after the caller has dropped its locks.
+    ///
     /// A report that is not newer than the held one changes nothing; its receipt still comes, once
     /// what superseded it is durable.
     ///
@@ -87,10 +89,10 @@ impl Broker {
         channel: &Channel,
         value: Value<'_>,
         receipt: &Receipt<'_>,
+        wakes: &mut Wakes,
     ) -> Result<(), Refusal> {
         self.check_payload(&value)?;
         let mut draft = Draft::new(&message(channel, &value, value.payload, now));
-        let mut wakes: Vec<Wake> = Vec::new();
         let at_once;
         {
             let mut inner = channel.inner.lock();
@@ -115,15 +117,12 @@ impl Broker {
             let frame = Arc::new(draft.place(offset));
             at_once = self.keep(channel, &value, &frame, ceiling, receipt)?;
             for mailbox in inner.audience.receivers(&self.router, channel.name.as_str()) {
-                wakes.push(mailbox.offer(&frame));
+                wakes.add(mailbox.offer(&frame));
             }
             drop(sequence);
             inner.state.take(&channel.rule, &frame, value.report, now.unix_ms);
         }
         self.metrics.published.inc();
-        for wake in wakes {
-            wake.wake();
-        }
         if let Some(ticket) = at_once {
             self.committed(vec![ticket]);
         }

@@ -14,6 +14,7 @@ use crate::access::{Credential, Subject, Token, TokenHash};
 use crate::clock::Now;
 use crate::codec::Refusal;
 use crate::ledger;
+use crate::mailbox::Wakes;
 use crate::metrics::Limit;
 use crate::store::{Operation, Table};
 
@@ -121,13 +122,14 @@ impl Broker {
             new.into_iter().map(check).collect::<Result<_, _>>()?;
         let (done, wait) = tokio::sync::oneshot::channel();
         let added = {
+            let mut wakes = Wakes::default();
             let mut devices = self.devices.lock();
             self.may_add(&devices, &checked, existing)?;
             let mut operations = Vec::new();
             let mut added = Vec::new();
             for (id, new) in checked {
                 let token = Token::generate();
-                operations.extend(self.add(now, &mut devices, &id, new, &token));
+                operations.extend(self.add(now, &mut devices, &id, new, &token, &mut wakes));
                 added.push((id, token));
             }
             self.submit(operations, Some(Ticket::Waiter(done)))?;
@@ -167,6 +169,7 @@ impl Broker {
         id: &DeviceId,
         new: NewDevice,
         token: &Token,
+        wakes: &mut Wakes,
     ) -> Vec<Operation> {
         let mut operations = Vec::new();
         let device =
@@ -197,12 +200,13 @@ impl Broker {
         operations.push(operation(Table::Token, &token.hash().0, Some(json(&credential))));
         operations.push(registration_operation(id, &device.registration));
         self.directory.write().insert(token.hash(), credential);
-        self.say_registration(now, id, &device.registration);
+        self.say_registration(now, id, &device.registration, wakes);
         operations
     }
 
     /// Registers a device that came with a valid certificate, if the settings say so.
     pub(crate) fn register_itself(&self, now: Now, id: &DeviceId) -> bool {
+        let mut wakes = Wakes::default();
         let mut devices = self.devices.lock();
         if devices.contains_key(id) {
             return true;
@@ -214,7 +218,7 @@ impl Broker {
         if self.submit(vec![registration_operation(id, &registration)], None).is_err() {
             return false;
         }
-        self.say_registration(now, id, &registration);
+        self.say_registration(now, id, &registration, &mut wakes);
         devices.insert(id.clone(), Device::new(registration));
         true
     }
@@ -226,6 +230,7 @@ impl Broker {
     pub async fn remove_device(&self, now: Now, id: &DeviceId) -> Result<(), Refusal> {
         let (done, wait) = tokio::sync::oneshot::channel();
         {
+            let mut wakes = Wakes::default();
             let mut devices = self.devices.lock();
             let Some(device) = devices.get(id) else {
                 let text = format!("{id} is not registered");
@@ -242,7 +247,7 @@ impl Broker {
                 }
                 if let Some(session) = device.session {
                     self.metrics.devices_online.dec();
-                    session.close(CloseCode::REVOKED).wake();
+                    wakes.add(session.close(CloseCode::REVOKED));
                 }
             }
             let removed = RegistrationMessage {
@@ -250,7 +255,13 @@ impl Broker {
                 removed: true,
                 ..RegistrationMessage::default()
             };
-            self.publish_own(now, &channels::REGISTRATION, id, &removed.encode_to_vec());
+            self.publish_own(
+                now,
+                &channels::REGISTRATION,
+                id,
+                &removed.encode_to_vec(),
+                &mut wakes,
+            );
         }
         self.tell_ledger(now, ledger::Input::DeviceRemoved { device: id.clone() });
         durable(wait).await
@@ -284,7 +295,13 @@ impl Broker {
         self.devices.lock().get(id).map(|device| view(id, device))
     }
 
-    fn say_registration(&self, now: Now, id: &DeviceId, registration: &Registration) {
+    fn say_registration(
+        &self,
+        now: Now,
+        id: &DeviceId,
+        registration: &Registration,
+        wakes: &mut Wakes,
+    ) {
         let message = RegistrationMessage {
             device: id.as_str().to_owned(),
             labels: registration.labels.clone(),
@@ -294,7 +311,7 @@ impl Broker {
             created_unix_ms: registration.created_unix_ms,
             removed: false,
         };
-        self.publish_own(now, &channels::REGISTRATION, id, &message.encode_to_vec());
+        self.publish_own(now, &channels::REGISTRATION, id, &message.encode_to_vec(), wakes);
     }
 }
 

@@ -9,9 +9,12 @@ use proto::wire::Sink as _;
 use super::{Encoding, Frame, Refusal};
 
 /// Joins envelopes for one peer. Full when [`Outbound::len`] passes the caller's bound.
+///
+/// The bytes begin with `room` for the head of a frame, so that head and content leave in one write.
 #[derive(Debug)]
 pub struct Outbound {
     encoding: Encoding,
+    room: usize,
     bytes: Vec<u8>,
 }
 
@@ -44,14 +47,20 @@ pub fn go_away(code: proto::CloseCode, reconnect_window_s: u32) -> bytes::Bytes 
 
 impl Outbound {
     /// Nothing yet, for a peer that reads this encoding.
-    pub fn new(encoding: Encoding) -> Self {
-        Self { encoding, bytes: Vec::new() }
+    pub fn new(encoding: Encoding, room: usize) -> Self {
+        Self { encoding, room, bytes: Vec::new() }
+    }
+
+    /// Changes the encoding of what follows; before anything was added.
+    pub fn set_encoding(&mut self, encoding: Encoding) {
+        debug_assert!(self.is_empty(), "one message has one encoding");
+        self.encoding = encoding;
     }
 
     /// Adds a message that many receive.
     pub fn frame(&mut self, frame: &Frame, types: &Types) {
         match self.encoding {
-            Encoding::Protobuf => self.bytes.extend_from_slice(frame.binary()),
+            Encoding::Protobuf => self.binary(frame.binary()),
             Encoding::Json => self.line(frame.text(types)),
         }
     }
@@ -59,7 +68,7 @@ impl Outbound {
     /// Adds an envelope made by [`encode`].
     pub fn envelope(&mut self, delimited: &[u8]) {
         match self.encoding {
-            Encoding::Protobuf => self.bytes.extend_from_slice(delimited),
+            Encoding::Protobuf => self.binary(delimited),
             Encoding::Json => {
                 let mut reader = proto::wire::Reader::new(delimited);
                 while let Ok(envelope) = reader.delimited() {
@@ -92,7 +101,7 @@ impl Outbound {
                 }
                 let encoded_values = &encoded_values;
                 let page = Snapshot { pattern, encoded_values, last, position: Some(position) };
-                self.bytes.extend_from_slice(&encode(&Envelope::new(Kind::Snapshot(page))));
+                self.binary(&encode(&Envelope::new(Kind::Snapshot(page))));
             }
             Encoding::Json => {
                 let values: Vec<&str> =
@@ -104,10 +113,20 @@ impl Outbound {
 
     /// Adds a line of JSON.
     pub fn line(&mut self, line: &str) {
-        if !self.bytes.is_empty() {
+        if self.is_empty() {
+            self.binary(line.as_bytes());
+        } else {
             self.bytes.push(b'\n');
+            self.bytes.extend_from_slice(line.as_bytes());
         }
-        self.bytes.extend_from_slice(line.as_bytes());
+    }
+
+    fn binary(&mut self, bytes: &[u8]) {
+        if self.bytes.is_empty() {
+            self.bytes.reserve_exact(self.room + bytes.len());
+            self.bytes.resize(self.room, 0);
+        }
+        self.bytes.extend_from_slice(bytes);
     }
 
     /// Its encoding.
@@ -115,9 +134,9 @@ impl Outbound {
         self.encoding
     }
 
-    /// Bytes so far.
+    /// Bytes so far, without the room.
     pub fn len(&self) -> usize {
-        self.bytes.len()
+        self.bytes.len().saturating_sub(self.room)
     }
 
     /// Whether there is nothing to send.
@@ -125,7 +144,7 @@ impl Outbound {
         self.bytes.is_empty()
     }
 
-    /// Takes what is there as the content of one WebSocket message.
+    /// Takes what is there, after the room, as the content of one WebSocket message.
     pub fn take(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.bytes)
     }

@@ -79,6 +79,34 @@ impl Wake {
     }
 }
 
+/// Receivers to be woken after all locks are dropped, by whoever holds this: at the latest when it is
+/// dropped. Each is in it at most once, since one that is to be woken gives out no second [`Wake`].
+#[derive(Debug, Default)]
+pub struct Wakes(Vec<Waker>);
+
+impl Wakes {
+    /// Adds a receiver, if it waits.
+    pub fn add(&mut self, wake: Wake) {
+        self.0.extend(wake.0);
+    }
+
+    /// Wakes up to `count` of them; whether none is left.
+    pub fn wake_some(&mut self, count: usize) -> bool {
+        let rest = self.0.len().saturating_sub(count);
+        self.0.drain(rest..).for_each(Waker::wake);
+        if rest == 0 {
+            self.0 = Vec::new();
+        }
+        rest == 0
+    }
+}
+
+impl Drop for Wakes {
+    fn drop(&mut self) {
+        self.wake_some(usize::MAX);
+    }
+}
+
 impl Mailbox {
     /// An empty mailbox. `id` is unique in the hub.
     pub fn new(id: u64, queue: Queue, budget: Arc<Budget>) -> Arc<Self> {
@@ -137,6 +165,13 @@ impl Mailbox {
         self.inner.lock().queue.resume()
     }
 
+    /// The receiver is gone and is woken no more.
+    pub fn leave(&self) {
+        let waker = self.inner.lock().waker.take();
+        // Dropped without the lock: it may be the last that holds the receiver.
+        drop(waker);
+    }
+
     /// Why the receiver's task is to close, if it is.
     pub fn closing(&self) -> Option<CloseCode> {
         self.inner.lock().queue.closing()
@@ -165,6 +200,27 @@ impl Drop for Mailbox {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn receivers_are_woken_in_portions_and_all_at_the_end() {
+        struct Count(AtomicUsize);
+        impl std::task::Wake for Count {
+            fn wake(self: Arc<Self>) {
+                self.0.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        let woken = Arc::new(Count(AtomicUsize::new(0)));
+        let mut wakes = Wakes::default();
+        wakes.add(Wake(None));
+        for _ in 0..5 {
+            wakes.add(Wake(Some(woken.clone().into())));
+        }
+
+        assert!(!wakes.wake_some(2));
+        assert_eq!(woken.0.load(Ordering::Relaxed), 2);
+        drop(wakes);
+        assert_eq!(woken.0.load(Ordering::Relaxed), 5);
+    }
 
     #[test]
     fn the_budget_gets_back_what_a_mailbox_held() {

@@ -16,7 +16,6 @@ use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
-use tokio_rustls::TlsAcceptor;
 
 use crate::broker::{Broker, Ticket};
 use crate::clock::{self, Now};
@@ -187,8 +186,7 @@ fn listeners(
 ) -> Result<Vec<Listener>, ServeError> {
     let mut listeners = Vec::new();
     let mut lines = String::new();
-    let wanted =
-        [(config.listen, "wss", tls.map(TlsAcceptor::from)), (config.listen_plain, "ws", None)];
+    let wanted = [(config.listen, "wss", tls), (config.listen_plain, "ws", None)];
     for (address, scheme, tls) in wanted {
         let Some(address) = address else { continue };
         if scheme == "wss" && tls.is_none() {

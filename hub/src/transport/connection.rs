@@ -1,57 +1,61 @@
-//! One connection: the task that owns a socket, its session and its mailbox.
+//! One connection: the task that owns a session, hears its peer, and answers.
 //!
 //! ```text
-//!    socket ──▶ codec ──▶ session ──▶ effect ──▶ broker
-//!      ▲                                           │
-//!      └── outgoing ◀── what is owed, mailbox ◀────┘
+//!    wire ──▶ websocket ──▶ codec ──▶ session ──▶ effect ──▶ broker
+//!      ▲                                                       │
+//!      └──────────────── line ◀── what is owed, mailbox ◀──────┘
 //! ```
 //!
-//! Each turn takes one thing that happened, carries out what follows from it, then writes everything
-//! that is ready with one flush. Nothing else awaits: what a request asks of the broker is done when
-//! the call returns, or comes through the mailbox.
+//! Each turn writes what waits, then takes one thing that happened and carries out what follows from
+//! it. Nothing awaits: what a request asks of the broker is done when the call returns, or comes through
+//! the mailbox.
 
 use std::future::Future as _;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Instant;
 
-use futures_util::StreamExt as _;
 use proto::CloseCode;
-use proto::envelope::{Ack, Envelope, Kind};
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Sleep;
-use tokio_tungstenite::tungstenite::protocol::CloseFrame;
-use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_tungstenite::tungstenite::protocol::frame::coding::Control;
 
-use super::outgoing::{self, Socket, WriteError};
+use super::buffers::Scratch;
+use super::line::{BATCH_BYTES, Line, Outlet, Pumped};
 use super::upgrade::Origin;
-use super::{Shared, incoming};
-use crate::broker::channel::{PAGE_BYTES, PAGE_BYTES_AS_JSON};
-use crate::broker::reader::{Piece, gap};
+use super::websocket::{self, Received};
+use super::wire::Wire;
+use super::{Shared, farewell, incoming};
 use crate::broker::{Peer, Reader};
 use crate::clock::{self, Now};
-use crate::codec::{Encoding, Outbound, encode, outbound};
-use crate::mailbox::{Item, Taken};
+use crate::mailbox::Wakes;
 use crate::metrics::Limit;
 use crate::session::{Input, Session};
 
-/// What is joined into one WebSocket message: enough to be worth a write, little enough to be freed.
-pub const BATCH_BYTES: usize = 16 * 1024;
-/// How long a peer may take to answer a close frame.
-const CLOSE_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
 /// Received messages that one turn handles before it writes.
 const MESSAGES_PER_TURN: usize = 32;
+/// Turns before others have theirs.
+const TURNS_PER_POLL: usize = 16;
+/// Receivers that are written to before others have their turn: about a millisecond.
+const WAKES_PER_TURN: usize = 128;
 
-/// Everything of a connection but its socket.
+/// Everything of a connection but its line.
 pub(super) struct Link {
     pub(super) shared: Arc<Shared>,
     pub(super) origin: Arc<Origin>,
     pub(super) session: Session,
     pub(super) peer: Option<Box<Peer>>,
-    pub(super) reader: Reader,
-    pub(super) outbound: Outbound,
+    /// Who receives what this peer published.
+    pub(super) wakes: Wakes,
     timer: Pin<Box<Sleep>>,
+    stall: Option<Stall>,
+}
+
+/// A socket that takes nothing: until when, and how much it had taken.
+#[derive(Debug, Clone, Copy)]
+struct Stall {
+    until: Instant,
+    written: u64,
 }
 
 /// How a connection ends.
@@ -59,7 +63,7 @@ pub(super) struct Link {
 pub(super) enum End {
     /// The hub closes, with a code.
     Close(CloseCode),
-    /// The peer said good-bye.
+    /// The peer said good-bye, and was answered.
     Left,
     /// The peer is gone.
     Lost,
@@ -67,229 +71,174 @@ pub(super) enum End {
     Stalled,
 }
 
-/// Something that happened.
-enum Event {
-    Received(Option<Result<Message, Error>>),
-    Mail,
-    Owed,
-    Timer,
-}
-
-impl From<WriteError> for End {
-    fn from(error: WriteError) -> Self {
-        match error {
-            WriteError::Stalled => Self::Stalled,
-            WriteError::Broken => Self::Lost,
-        }
+impl From<std::io::Error> for End {
+    fn from(_: std::io::Error) -> Self {
+        Self::Lost
     }
 }
 
 /// Runs a connection to its end.
-pub async fn run<S>(mut socket: Socket<S>, shared: Arc<Shared>, origin: Arc<Origin>)
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    shared.broker.metrics.connections.inc();
-    let session = Session::new(&shared.settings.session, clock::mono());
-    let deadline = session.deadline().unwrap_or_else(clock::mono);
-    let mut link = Link {
-        shared,
-        origin,
-        session,
-        peer: None,
-        reader: Reader::default(),
-        outbound: Outbound::new(Encoding::Protobuf),
-        timer: Box::pin(tokio::time::sleep_until(deadline.into())),
-    };
-    let mut taken = Taken::default();
-    let end = loop {
-        let event = link.wait(&mut socket, &mut taken).await;
-        if let Err(end) = link.turn(&mut socket, event, &mut taken).await {
-            if matches!(end, End::Close(_)) {
-                // What explains the close goes before it; a peer that is gone needs no explanation.
-                let stall = link.shared.settings.write_stall;
-                drop(outgoing::feed(&mut socket, &mut link.outbound, stall).await);
-            }
-            break end;
-        }
-    };
-    link.leave(end);
-    finish(socket, &link, end).await;
-    link.shared.broker.metrics.connections.dec();
+pub async fn run(wire: Wire, shared: Arc<Shared>, origin: Arc<Origin>) {
+    let metrics = &shared.broker.metrics;
+    metrics.connections.inc();
+    let outlet = Outlet::new(wire, shared.clone());
+    let mut link = Link::new(shared.clone(), origin);
+    let end = std::future::poll_fn(|context| link.poll(&outlet, context)).await;
+    let reader = outlet.close(end);
+    link.leave(end, &reader);
+    let address = link.origin.address;
+    // What a connection needs only at its end doesn't weigh on it before.
+    if !Box::pin(farewell::say(outlet, end)).await {
+        tracing::debug!(%address, "no answer to the close frame");
+    }
+    drop(link);
+    metrics.connections.dec();
 }
 
 impl Link {
-    /// Waits for the next thing to happen: a message first, so that a busy reader is heard.
-    async fn wait<S>(&mut self, socket: &mut Socket<S>, taken: &mut Taken) -> Event
-    where
-        S: AsyncRead + AsyncWrite + Unpin,
-    {
-        self.arm(clock::mono());
-        let paused = self.session.paused_until().is_some();
-        std::future::poll_fn(|context| {
-            if self.timer.as_mut().poll(context).is_ready() {
-                return Poll::Ready(Event::Timer);
-            }
-            if !(paused && self.is_paused())
-                && let Poll::Ready(message) = socket.poll_next_unpin(context)
-            {
-                return Poll::Ready(Event::Received(message));
-            }
-            // While it lags the mailbox holds answers only, and they don't wait for a slow scan; else
-            // what it holds comes after what is owed.
-            let behind = self.reader.is_behind();
-            if (!behind || self.reader.is_lagging())
-                && let Some(peer) = &self.peer
-                && peer.mailbox.poll_take(context, BATCH_BYTES, taken).is_ready()
-            {
-                return Poll::Ready(Event::Mail);
-            }
-            if behind { Poll::Ready(Event::Owed) } else { Poll::Pending }
-        })
-        .await
+    fn new(shared: Arc<Shared>, origin: Arc<Origin>) -> Self {
+        let session = Session::new(&shared.settings.session, clock::mono());
+        let deadline = session.deadline().unwrap_or_else(clock::mono);
+        let timer = Box::pin(tokio::time::sleep_until(deadline.into()));
+        let wakes = Wakes::default();
+        Self { shared, origin, session, peer: None, wakes, timer, stall: None }
     }
 
-    /// One turn: what happened, what follows, one flush.
-    async fn turn<S>(
+    /// The whole life of a connection: turn after turn, until it has to wait.
+    fn poll(&mut self, outlet: &Arc<Outlet>, context: &mut Context<'_>) -> Poll<End> {
+        for _ in 0..TURNS_PER_POLL {
+            // Without a lock, since this writes to others' sockets.
+            if !self.wakes.wake_some(WAKES_PER_TURN) {
+                break;
+            }
+            let mut line = outlet.attend(context.waker());
+            match self.turn(outlet, &mut line, context) {
+                Ok(Turned::On) => {}
+                Ok(Turned::Wait) => return Poll::Pending,
+                Err(end) => return Poll::Ready(end),
+            }
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// One turn: write, then hear. A peer that takes nothing isn't heard either.
+    fn turn(
         &mut self,
-        socket: &mut Socket<S>,
-        event: Event,
-        taken: &mut Taken,
-    ) -> Result<(), End>
-    where
-        S: AsyncRead + AsyncWrite + Unpin,
-    {
-        let stall = self.shared.settings.write_stall;
-        match event {
-            Event::Received(message) => {
-                self.receive(message)?;
-                for _ in 1..MESSAGES_PER_TURN {
-                    if self.is_paused() || self.outbound.len() >= BATCH_BYTES {
-                        break;
-                    }
-                    let Some(next) = ready(socket).await else { break };
-                    self.receive(next)?;
-                }
-            }
-            Event::Owed => self.owed()?,
-            Event::Mail => {
-                let closing = self.mail(taken);
-                taken.clear();
-                if let Some(code) = closing {
-                    outgoing::feed(socket, &mut self.outbound, stall).await?;
-                    return Err(End::Close(code));
-                }
-            }
-            Event::Timer => {
-                if self.timeout()? {
-                    outgoing::send(socket, Message::Ping(Default::default()), stall).await?;
-                }
-            }
+        outlet: &Arc<Outlet>,
+        line: &mut Line,
+        context: &mut Context<'_>,
+    ) -> Result<Turned, End> {
+        line.ended()?;
+        let pumped = line.pump(outlet)?;
+        if pumped == Pumped::Blocked {
+            return self.wait_for_room(line, context);
         }
-        let sent = outgoing::feed(socket, &mut self.outbound, stall).await?;
-        self.shared.broker.metrics.bytes_sent.inc_by(sent as u64);
-        outgoing::flush(socket, stall).await?;
-        Ok(())
+        self.stall = None;
+        self.arm(clock::mono());
+        if self.timer.as_mut().poll(context).is_ready() {
+            self.timeout(line)?;
+            return Ok(Turned::On);
+        }
+        let heard = !self.is_paused() && self.hear(line, context)?;
+        Ok(if heard || pumped == Pumped::More { Turned::On } else { Turned::Wait })
     }
 
-    /// One received WebSocket message, or the end of them.
-    fn receive(&mut self, message: Option<Result<Message, Error>>) -> Result<(), End> {
+    /// Takes what the peer sent; whether there was anything.
+    fn hear(&mut self, line: &mut Line, context: &mut Context<'_>) -> Result<bool, End> {
+        let mut scratch = Scratch::borrow();
+        if line.unread.is_empty() {
+            let Poll::Ready(count) = line.wire.poll_receive(context, &mut scratch)? else {
+                return Ok(false);
+            };
+            let used = self.messages(line, &mut scratch[..alive(count)?])?;
+            line.unread.extend_from_slice(&scratch[used..count]);
+            return Ok(true);
+        }
+        let mut unread = std::mem::take(&mut line.unread);
+        let used = self.messages(line, &mut unread)?;
+        unread.drain(..used);
+        let mut heard = used > 0;
+        if !heard && let Poll::Ready(count) = line.wire.poll_receive(context, &mut scratch)? {
+            unread.extend_from_slice(&scratch[..alive(count)?]);
+            heard = true;
+        }
+        if !unread.is_empty() {
+            line.unread = unread;
+        }
+        Ok(heard)
+    }
+
+    /// Handles the messages in front of `bytes`, and returns how many bytes they were.
+    fn messages(&mut self, line: &mut Line, bytes: &mut [u8]) -> Result<usize, End> {
+        let mut used = 0;
+        for _ in 0..MESSAGES_PER_TURN {
+            if self.is_paused() || line.outbound.len() >= BATCH_BYTES || line.wire.is_blocked() {
+                break;
+            }
+            let next = line.assembler.next(&mut bytes[used..]);
+            let (received, count) = next.map_err(|violation| self.violated(violation))?;
+            used += count;
+            let Some(received) = received else { break };
+            self.receive(line, received)?;
+        }
+        Ok(used)
+    }
+
+    fn receive(&mut self, line: &mut Line, received: Received<'_>) -> Result<(), End> {
         let now = Now::read();
-        let malformed = End::Close(CloseCode::MALFORMED);
-        match message {
-            None => Err(End::Lost),
-            Some(Ok(Message::Binary(bytes))) => incoming::binary(self, now, &bytes),
-            Some(Ok(Message::Text(text))) => incoming::text(self, now, &text),
-            Some(Ok(Message::Ping(_) | Message::Pong(_))) => incoming::control(self, now),
-            // The library answers the close frame; what remains is to let go.
-            Some(Ok(Message::Close(_))) => Err(End::Left),
-            Some(Ok(Message::Frame(_))) => Err(malformed),
-            Some(Err(error)) => Err(self.broken(&error)),
-        }
-    }
-
-    fn broken(&self, error: &Error) -> End {
-        match error {
-            Error::Capacity(_) => {
-                self.shared.broker.metrics.limit_hit(Limit::MessageSize);
-                End::Close(CloseCode::TOO_BIG)
+        match received {
+            Received::Binary(bytes) => incoming::binary(self, line, now, &bytes),
+            Received::Text(text) => incoming::text(self, line, now, &text),
+            Received::Ping(payload) => {
+                line.wire.send(&websocket::control(Control::Pong, payload))?;
+                incoming::control(self, line, now)
             }
-            Error::Utf8(_) => End::Close(CloseCode::NOT_UTF8),
-            Error::Protocol(
-                tokio_tungstenite::tungstenite::error::ProtocolError::ResetWithoutClosingHandshake,
-            ) => End::Lost,
-            Error::Protocol(_) => End::Close(CloseCode::PROTOCOL),
-            _ => End::Lost,
+            Received::Pong => incoming::control(self, line, now),
+            Received::Close(code) => {
+                line.wire.send(&websocket::close(code.unwrap_or(CloseCode::NORMAL.0), ""))?;
+                Err(End::Left)
+            }
         }
     }
 
-    /// The session's time has come; true if a ping is due.
-    fn timeout(&mut self) -> Result<bool, End> {
+    fn violated(&self, code: CloseCode) -> End {
+        if code == CloseCode::TOO_BIG {
+            self.shared.broker.metrics.limit_hit(Limit::MessageSize);
+        }
+        End::Close(code)
+    }
+
+    /// The session's time has come.
+    fn timeout(&mut self, line: &mut Line) -> Result<(), End> {
         let now = Now::read();
         let shared = self.shared.clone();
-        let limits = &shared.settings.session;
-        let effect = self.session.handle(limits, now.mono, Input::Timeout);
-        incoming::carry_out(self, now, 0, effect)
-    }
-
-    /// What is owed before the mailbox: recovered messages and pages of values.
-    fn owed(&mut self) -> Result<(), End> {
-        let Some(peer) = &self.peer else { return Ok(()) };
-        if let Some(code) = peer.mailbox.closing() {
-            return Err(End::Close(code));
-        }
-        let broker = &self.shared.broker;
-        let page_bytes = match self.outbound.encoding() {
-            Encoding::Protobuf => PAGE_BYTES,
-            Encoding::Json => PAGE_BYTES_AS_JSON,
-        };
-        while self.outbound.len() < BATCH_BYTES && self.reader.is_behind() {
-            match self.reader.next(broker, &peer.mailbox, page_bytes) {
-                Some(Piece::Message(frame)) => self.outbound.frame(&frame, &broker.types),
-                Some(Piece::Snapshot { pattern, values, last, position }) => {
-                    // A page is a message of its own, so that none passes the limit.
-                    self.outbound.page(pattern.as_str(), &values, last, position, &broker.types);
-                    break;
-                }
-                // Looking took long enough; others have their turn.
-                None => break,
-            }
+        let effect = self.session.handle(&shared.settings.session, now.mono, Input::Timeout);
+        if incoming::carry_out(self, line, now, 0, effect)? {
+            line.wire.send(&websocket::control(Control::Ping, b""))?;
         }
         Ok(())
     }
 
-    /// What was in the mailbox; the code, if it says to close.
-    fn mail(&mut self, taken: &mut Taken) -> Option<CloseCode> {
-        let broker = &self.shared.broker;
-        if let Some((boot, seq)) = taken.ack {
-            let ack = Ack { boot, seq, durable: true, ..Ack::default() };
-            self.outbound.envelope(&encode(&Envelope::new(Kind::Ack(ack))));
+    /// A peer that reads slowly is waited for as long as it takes anything at all.
+    fn wait_for_room(&mut self, line: &mut Line, context: &mut Context<'_>) -> Result<Turned, End> {
+        if line.wire.poll_flush(context)?.is_ready() {
+            return Ok(Turned::On);
         }
-        if let Some(lag) = taken.gap {
-            broker.metrics.gaps.inc();
-            self.outbound.envelope(&encode(&gap(lag, false)));
+        let (now, written) = (clock::mono(), line.wire.written());
+        let fresh = Stall { until: now + self.shared.settings.write_stall, written };
+        let stall = self.stall.get_or_insert(fresh);
+        if written > stall.written {
+            *stall = fresh;
+        } else if now >= stall.until {
+            return Err(End::Stalled);
         }
-        for item in &taken.items {
-            match item {
-                Item::Message(frame) => {
-                    broker.metrics.delivered.inc();
-                    self.outbound.frame(frame, &broker.types);
-                }
-                Item::Answer(envelope) => self.outbound.envelope(envelope),
-            }
-        }
-        if let Some(lag) = taken.lagging {
-            let envelope = self.reader.lag(broker, lag);
-            self.outbound.envelope(&encode(&envelope));
-        }
-        if taken.close == Some(CloseCode::DRAIN) {
-            self.outbound
-                .envelope(&outbound::go_away(CloseCode::DRAIN, broker.reconnect_window_s()));
-        }
-        taken.close
+        self.timer.as_mut().reset(stall.until.into());
+        let elapsed = self.timer.as_mut().poll(context).is_ready();
+        Ok(if elapsed { Turned::On } else { Turned::Wait })
     }
 
-    fn is_paused(&self) -> bool {
+    pub(super) fn is_paused(&self) -> bool {
         self.session.paused_until().is_some_and(|until| clock::mono() < until)
     }
 
@@ -305,7 +254,8 @@ impl Link {
         }
     }
 
-    fn leave(&mut self, end: End) {
+    fn leave(&mut self, end: End, reader: &Reader) {
+        self.wakes.wake_some(usize::MAX);
         let broker = &self.shared.broker;
         let reason = match end {
             End::Close(code) => {
@@ -325,9 +275,23 @@ impl Link {
         };
         if let Some(peer) = self.peer.take() {
             tracing::debug!(peer = %peer.identity, reason, "session ended");
-            broker.leave(Now::read(), &peer, self.reader.patterns(), reason);
+            broker.leave(Now::read(), &peer, reader.patterns(), reason);
         }
     }
+}
+
+/// What a turn leaves behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Turned {
+    /// There may be more to do.
+    On,
+    /// The task is woken when there is.
+    Wait,
+}
+
+/// The number of bytes that were received, if the peer is still there.
+fn alive(count: usize) -> Result<usize, End> {
+    if count == 0 { Err(End::Lost) } else { Ok(count) }
 }
 
 /// The limit that was hit where a connection closes with this code.
@@ -338,41 +302,5 @@ fn limit_of(code: CloseCode) -> Option<Limit> {
         CloseCode::RATE => Some(Limit::Inbound),
         CloseCode::SLOW => Some(Limit::Mailbox),
         _ => None,
-    }
-}
-
-/// The next message, if it is there already.
-async fn ready<S>(socket: &mut Socket<S>) -> Option<Option<Result<Message, Error>>>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    std::future::poll_fn(|context| match socket.poll_next_unpin(context) {
-        Poll::Ready(message) => Poll::Ready(Some(message)),
-        Poll::Pending => Poll::Ready(None),
-    })
-    .await
-}
-
-/// Says why, waits for the peer's close frame for a while, and lets go.
-async fn finish<S>(mut socket: Socket<S>, link: &Link, end: End)
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    let code = match end {
-        End::Close(code) => code,
-        End::Stalled => return,
-        End::Left | End::Lost => CloseCode::NORMAL,
-    };
-    let frame = CloseFrame { code: code.0.into(), reason: code.reason().into() };
-    let close = async {
-        // Fails if the peer closed first or is gone. In the first case the library's answer to it
-        // is not on the wire yet: reading on is what sends it.
-        drop(socket.close(Some(frame)).await);
-        while let Some(Ok(_)) = socket.next().await {}
-        let mut inner = socket.into_inner();
-        drop(tokio::io::AsyncWriteExt::shutdown(&mut inner).await);
-    };
-    if tokio::time::timeout(CLOSE_TIMEOUT, close).await.is_err() {
-        tracing::debug!(address = %link.origin.address, "no answer to the close frame");
     }
 }

@@ -6,47 +6,61 @@ use proto::envelope::{Ack, Envelope, ErrorCode, Hello, Kind, Pong, Position, Wel
 use proto::{CloseCode, limits};
 
 use super::connection::{End, Link};
+use super::line::Line;
 use crate::broker::devices::Turned;
 use crate::broker::publish::{Receipt, Value};
 use crate::broker::{Broker, Peer};
 use crate::clock::Now;
 use crate::codec::request::{Publication, Refusal, Report, Sending, Subscription};
-use crate::codec::{Encoding, Inbound, Outbound, encode, outbound};
+use crate::codec::{Encoding, Inbound, encode, outbound};
+use crate::mailbox::Wakes;
 use crate::metrics::Limit;
 use crate::session::{Effect, Input};
 use crate::twin::ReportId;
 
 /// A binary message.
-pub(super) fn binary(link: &mut Link, now: Now, message: &[u8]) -> Result<(), End> {
+pub(super) fn binary(
+    link: &mut Link,
+    line: &mut Line,
+    now: Now,
+    message: &[u8],
+) -> Result<(), End> {
     let inbound = Inbound::binary(message).map_err(|_| End::Close(CloseCode::MALFORMED))?;
-    requests(link, now, inbound, message.len())
+    requests(link, line, now, inbound, message.len())
 }
 
 /// A text message.
-pub(super) fn text(link: &mut Link, now: Now, message: &str) -> Result<(), End> {
+pub(super) fn text(link: &mut Link, line: &mut Line, now: Now, message: &str) -> Result<(), End> {
     match Inbound::text(message) {
-        Ok(inbound) => requests(link, now, inbound, message.len()),
+        Ok(inbound) => requests(link, line, now, inbound, message.len()),
         Err(malformed) => {
             // Text is written by people: they are told what is wrong before the close.
-            link.outbound = Outbound::new(Encoding::Json);
+            line.send_batch(&link.shared.broker)?;
+            line.outbound.set_encoding(Encoding::Json);
             let refusal = Refusal::new(ErrorCode::Malformed, "", malformed.to_string());
-            link.outbound.envelope(&outbound::refusal(0, &refusal));
+            line.outbound.envelope(&outbound::refusal(0, &refusal));
             Err(End::Close(CloseCode::MALFORMED))
         }
     }
 }
 
 /// A ping or pong of WebSocket.
-pub(super) fn control(link: &mut Link, now: Now) -> Result<(), End> {
+pub(super) fn control(link: &mut Link, line: &mut Line, now: Now) -> Result<(), End> {
     let shared = link.shared.clone();
     let effect = link.session.handle(&shared.settings.session, now.mono, Input::Control);
-    carry_out(link, now, 0, effect).map(drop)
+    carry_out(link, line, now, 0, effect).map(drop)
 }
 
-fn requests(link: &mut Link, now: Now, mut inbound: Inbound<'_>, bytes: usize) -> Result<(), End> {
+fn requests(
+    link: &mut Link,
+    line: &mut Line,
+    now: Now,
+    mut inbound: Inbound<'_>,
+    bytes: usize,
+) -> Result<(), End> {
     let shared = link.shared.clone();
     if link.peer.is_none() {
-        link.outbound = Outbound::new(inbound.encoding());
+        line.outbound.set_encoding(inbound.encoding());
     }
     // The message's bytes are charged to its first request; the others have none left to pay for.
     let mut bytes = bytes;
@@ -54,13 +68,14 @@ fn requests(link: &mut Link, now: Now, mut inbound: Inbound<'_>, bytes: usize) -
         shared.broker.metrics.received.inc();
         let input = Input::Received { request, bytes: std::mem::take(&mut bytes) };
         let effect = link.session.handle(&shared.settings.session, now.mono, input);
-        carry_out(link, now, request_id, effect).map(drop)
+        carry_out(link, line, now, request_id, effect).map(drop)
     })
 }
 
 /// Does what the session asks; true if the driver is to send a ping.
 pub(super) fn carry_out(
     link: &mut Link,
+    line: &mut Line,
     now: Now,
     request: u64,
     effect: Effect<'_>,
@@ -71,21 +86,21 @@ pub(super) fn carry_out(
         Effect::Close(code) => return Err(End::Close(code)),
         Effect::Ping => return Ok(true),
         Effect::Authenticate(hello) => {
-            return authenticate(link, now, request, &hello).map(|()| false);
+            return authenticate(link, line, now, request, &hello).map(|()| false);
         }
         Effect::Pong => {
             let pong = Pong { time_unix_ms: now.unix_ms, ..Pong::default() };
-            answer(link, request, Kind::Pong(pong));
+            answer(line, request, Kind::Pong(pong));
             Ok(())
         }
         Effect::Refuse(refusal) => Err(refusal),
         Effect::Publish(publication) => publish(link, &broker, now, request, publication),
-        Effect::Subscribe(subscription) => subscribe(link, &broker, request, &subscription),
+        Effect::Subscribe(subscription) => subscribe(link, line, &broker, request, &subscription),
         Effect::Unsubscribe(pattern) => {
             let peer = admitted(link);
             broker.unsubscribe(&pattern, peer.mailbox.id());
-            link.reader.end(&pattern);
-            acknowledge(link, request, Ack::default());
+            line.reader.end(&pattern);
+            acknowledge(line, request, Ack::default());
             Ok(())
         }
         Effect::Send(sending) => send(link, &broker, now, request, sending),
@@ -101,7 +116,7 @@ pub(super) fn carry_out(
             if let Some(session) = &admitted(link).device {
                 broker.ready(now, session);
             }
-            acknowledge(link, request, Ack::default());
+            acknowledge(line, request, Ack::default());
             Ok(())
         }
     };
@@ -111,13 +126,19 @@ pub(super) fn carry_out(
     if let Err(refusal) = done
         && (request != 0 || refusal.seq != 0)
     {
-        link.outbound.envelope(&outbound::refusal(request, &refusal));
+        line.outbound.envelope(&outbound::refusal(request, &refusal));
     }
     Ok(false)
 }
 
 /// Finds out who it is, lets it in, and answers HELLO.
-fn authenticate(link: &mut Link, now: Now, request: u64, hello: &Hello<'_>) -> Result<(), End> {
+fn authenticate(
+    link: &mut Link,
+    line: &mut Line,
+    now: Now,
+    request: u64,
+    hello: &Hello<'_>,
+) -> Result<(), End> {
     let shared = link.shared.clone();
     let (broker, limits) = (&shared.broker, &shared.settings.session);
     let verdict = broker.authenticate(now, hello.token, &link.origin.certificate);
@@ -134,27 +155,28 @@ fn authenticate(link: &mut Link, now: Now, request: u64, hello: &Hello<'_>) -> R
             }
             tracing::info!(address = %link.origin.address, reason = code.reason(), "turned away");
             if turned.retry_after_s > 0 {
-                link.outbound.envelope(&outbound::go_away(code, turned.retry_after_s));
+                line.outbound.envelope(&outbound::go_away(code, turned.retry_after_s));
             }
             let effect = link.session.handle(limits, now.mono, Input::Admitted(Err(code)));
-            return carry_out(link, now, request, effect).map(drop);
+            return carry_out(link, line, now, request, effect).map(drop);
         }
     };
     tracing::debug!(peer = %identity, address = %link.origin.address, "session began");
     let name = identity.to_string();
     let effect = link.session.handle(limits, now.mono, Input::Admitted(Ok(identity)));
     debug_assert!(matches!(effect, Effect::Welcome), "an admitted peer is welcome");
-    welcome(link, now, request, &name, &peer);
+    welcome(link, line, now, request, &name, &peer);
     if hello.ready
         && let Some(session) = &peer.device
     {
         broker.ready(now, session);
     }
+    line.mailbox = Some(peer.mailbox.clone());
     link.peer = Some(Box::new(peer));
     Ok(())
 }
 
-fn welcome(link: &mut Link, now: Now, request: u64, identity: &str, peer: &Peer) {
+fn welcome(link: &Link, line: &mut Line, now: Now, request: u64, identity: &str, peer: &Peer) {
     let broker = link.shared.broker.clone();
     let session = peer.mailbox.id().to_string();
     let accepted_seq = peer.device.as_ref().map_or(0, |device| {
@@ -173,7 +195,7 @@ fn welcome(link: &mut Link, now: Now, request: u64, identity: &str, peer: &Peer)
         message_size_max: limits::MESSAGE_BYTES_MAX as u32,
         ..Welcome::default()
     };
-    answer(link, request, Kind::Welcome(welcome));
+    answer(line, request, Kind::Welcome(welcome));
 }
 
 fn publish(
@@ -185,7 +207,7 @@ fn publish(
 ) -> Result<(), Refusal> {
     let seq = publication.seq;
     let peer = link.peer.as_deref_mut().expect("the session publishes for admitted peers only");
-    put(peer, broker, now, request, publication).map_err(|refusal| {
+    put(peer, &mut link.wakes, broker, now, request, publication).map_err(|refusal| {
         // A device drops what is refused for good, and keeps what may go later.
         let seq = if refusal.retry_after_ms == 0 { seq } else { 0 };
         Refusal { seq, ..refusal }
@@ -194,6 +216,7 @@ fn publish(
 
 fn put(
     peer: &mut Peer,
+    wakes: &mut Wakes,
     broker: &Arc<Broker>,
     now: Now,
     request: u64,
@@ -222,11 +245,12 @@ fn put(
         _ if request != 0 => Receipt::Answer(&peer.mailbox, request),
         _ => Receipt::None,
     };
-    broker.publish(now, &channel, value, &receipt)
+    broker.publish(now, &channel, value, &receipt, wakes)
 }
 
 fn subscribe(
-    link: &mut Link,
+    link: &Link,
+    line: &mut Line,
     broker: &Arc<Broker>,
     request: u64,
     subscription: &Subscription,
@@ -234,8 +258,8 @@ fn subscribe(
     let beginning = broker.subscribe(subscription, &admitted(link).mailbox)?;
     let position: Position<'_> = beginning.position;
     let recovered = beginning.recovered.is_some();
-    acknowledge(link, request, Ack { position: Some(position), recovered, ..Ack::default() });
-    link.reader.begin(&subscription.pattern, beginning);
+    acknowledge(line, request, Ack { position: Some(position), recovered, ..Ack::default() });
+    line.reader.begin(&subscription.pattern, beginning);
     Ok(())
 }
 
@@ -268,12 +292,12 @@ fn admitted(link: &Link) -> &Peer {
     link.peer.as_deref().expect("the session asks this for admitted peers only")
 }
 
-fn acknowledge(link: &mut Link, request: u64, ack: Ack<'_>) {
+fn acknowledge(line: &mut Line, request: u64, ack: Ack<'_>) {
     if request != 0 {
-        answer(link, request, Kind::Ack(ack));
+        answer(line, request, Kind::Ack(ack));
     }
 }
 
-fn answer(link: &mut Link, request: u64, kind: Kind<'_>) {
-    link.outbound.envelope(&encode(&Envelope { request, kind }));
+fn answer(line: &mut Line, request: u64, kind: Kind<'_>) {
+    line.outbound.envelope(&encode(&Envelope { request, kind }));
 }

@@ -12,13 +12,14 @@ use std::time::Duration;
 use axum::Router;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
-use tokio_rustls::TlsAcceptor;
 
 use super::address::{Addresses, Place};
 use super::upgrade::Origin;
+use super::wire::Wire;
 use super::{Shared, tls};
 use crate::broker::credentials::Certificate;
 use crate::clock;
@@ -36,7 +37,7 @@ const HEADERS_MAX: usize = 40;
 /// One listening socket.
 pub struct Listener {
     socket: TcpListener,
-    tls: Option<TlsAcceptor>,
+    tls: Option<Arc<ServerConfig>>,
 }
 
 /// Places that all listeners share.
@@ -63,7 +64,7 @@ impl Listener {
     ///
     /// # Errors
     /// The address is in use or not ours.
-    pub fn bind(address: SocketAddr, tls: Option<TlsAcceptor>) -> io::Result<Self> {
+    pub fn bind(address: SocketAddr, tls: Option<Arc<ServerConfig>>) -> io::Result<Self> {
         let domain = socket2::Domain::for_address(address);
         let socket = socket2::Socket::new(domain, socket2::Type::STREAM, None)?;
         socket.set_reuse_address(true)?;
@@ -129,7 +130,7 @@ struct Guest {
 /// From the accepted socket to HTTP.
 async fn welcome(
     guest: Guest,
-    tls: Option<TlsAcceptor>,
+    tls: Option<Arc<ServerConfig>>,
     handshakes: Arc<Semaphore>,
     shared: Arc<Shared>,
     router: Router,
@@ -139,22 +140,20 @@ async fn welcome(
         tracing::debug!(%error, "the socket took no options");
     }
     let origin = |certificate| Arc::new(Origin { address, certificate, place, permit });
-    let Some(acceptor) = tls else {
-        return serve(TokioIo::new(socket), router, shared, origin(Certificate::None)).await;
+    let Some(config) = tls else {
+        return serve(Wire::plain(socket), router, shared, origin(Certificate::None)).await;
     };
-    let stream = timeout(shared.settings.handshake_timeout, async {
+    let wire = timeout(shared.settings.handshake_timeout, async {
         let _turn = handshakes.acquire().await;
-        acceptor.accept(socket).await
+        Wire::accept(socket, config).await
     });
-    match stream.await {
-        Ok(Ok(mut stream)) => {
-            let session = stream.get_mut().1;
-            session.set_buffer_limit(Some(16 * 1024));
-            let certificate = match session.peer_certificates() {
-                Some([leaf, ..]) => tls::device_of(leaf),
-                Some([]) | None => Certificate::None,
+    match wire.await {
+        Ok(Ok(wire)) => {
+            let certificate = match wire.peer_certificates() {
+                [leaf, ..] => tls::device_of(leaf),
+                [] => Certificate::None,
             };
-            serve(TokioIo::new(Box::new(stream)), router, shared, origin(certificate)).await;
+            serve(wire, router, shared, origin(certificate)).await;
         }
         Ok(Err(error)) => {
             shared.broker.metrics.handshake_failures.inc();
@@ -165,10 +164,7 @@ async fn welcome(
 }
 
 /// Serves HTTP/1.1 until the connection is upgraded or ends.
-async fn serve<I>(io: I, router: Router, shared: Arc<Shared>, origin: Arc<Origin>)
-where
-    I: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
-{
+async fn serve(wire: Wire, router: Router, shared: Arc<Shared>, origin: Arc<Origin>) {
     let head_timeout = shared.settings.head_timeout;
     let service = hyper::service::service_fn(move |mut request: hyper::Request<_>| {
         request.extensions_mut().insert(origin.clone());
@@ -180,7 +176,7 @@ where
         .header_read_timeout(head_timeout)
         .max_buf_size(HEAD_BYTES_MAX)
         .max_headers(HEADERS_MAX)
-        .serve_connection(io, service)
+        .serve_connection(TokioIo::new(wire), service)
         .with_upgrades();
     if let Err(error) = connection.await {
         tracing::debug!(%error, "an HTTP connection ended badly");

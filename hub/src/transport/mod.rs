@@ -1,11 +1,14 @@
 //! Sockets: accepted, wrapped in TLS, taken over from HTTP, and driven through their life.
 //!
 //! ```text
-//!   listener ─▶ TLS ─▶ HTTP ─▶ upgrade ─▶ connection ◀─▶ session, broker
+//!   listener ─▶ wire (TLS: records) ─▶ HTTP ─▶ upgrade ─▶ connection ◀─▶ session, broker
+//!                                                           │  ▲
+//!                                              line ◀───────┘  └─── websocket
 //! ```
 //!
-//! Read [`listener`] for what happens before a byte is trusted, [`upgrade`] for how a request becomes
-//! a WebSocket, then [`connection`]: the one loop that owns a socket, its session and its mailbox.
+//! Read [`listener`] for what happens before a byte is trusted, [`upgrade`] for how a request becomes a
+//! WebSocket, then [`connection`]: the one loop that hears a peer and answers; [`line`] is how messages
+//! leave, also from other tasks. [`wire`] holds no buffer while it waits; [`buffers`] lends them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,13 +19,17 @@ use crate::broker::Broker;
 use crate::session;
 
 pub mod address;
+pub mod buffers;
 pub mod connection;
+mod farewell;
 mod incoming;
+mod line;
 pub mod listener;
-pub mod meter;
-pub mod outgoing;
+pub mod records;
 pub mod tls;
 pub mod upgrade;
+pub mod websocket;
+pub mod wire;
 
 /// Bounds of sockets that the operator may tune.
 #[derive(Debug, Clone)]

@@ -10,19 +10,12 @@ use axum::extract::{Extension, Request};
 use axum::http::{HeaderMap, HeaderName, Method, StatusCode, Version, header};
 use axum::response::{IntoResponse as _, Response};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
-use tokio_rustls::server::TlsStream;
-use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
-use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
 use super::address::Place;
-use super::meter::Metered;
+use super::wire::Wire;
 use super::{Shared, connection};
 use crate::broker::credentials::Certificate;
-
-/// The boxed TLS stream; unboxed it would be copied into every future around it.
-pub type Tls = Box<TlsStream<TcpStream>>;
 
 /// What is known of a connection before its first request.
 #[derive(Debug)]
@@ -35,19 +28,6 @@ pub struct Origin {
     pub place: Place,
     /// Counts for the hub until dropped.
     pub permit: tokio::sync::OwnedSemaphorePermit,
-}
-
-/// Buffers of one WebSocket: what is read at once, what is joined, and the limits of the protocol.
-pub fn websocket_config() -> WebSocketConfig {
-    const READ_BUFFER: usize = 1024;
-    const WRITE_BUFFER: usize = 2048;
-    let max = proto::limits::MESSAGE_BYTES_MAX;
-    WebSocketConfig::default()
-        .read_buffer_size(READ_BUFFER)
-        .write_buffer_size(WRITE_BUFFER)
-        .max_write_buffer_size(max + connection::BATCH_BYTES + WRITE_BUFFER)
-        .max_message_size(Some(max))
-        .max_frame_size(Some(max))
 }
 
 /// Answers `GET /v1/ws`.
@@ -63,15 +43,12 @@ pub async fn handle(
     let upgraded = hyper::upgrade::on(&mut request);
     tokio::spawn(async move {
         let Ok(upgraded) = upgraded.await else { return };
-        let upgraded = match upgraded.downcast::<TokioIo<Tls>>() {
-            Ok(parts) => {
-                return start(parts.io.into_inner(), &parts.read_buf, shared, origin).await;
-            }
-            Err(upgraded) => upgraded,
-        };
-        if let Ok(parts) = upgraded.downcast::<TokioIo<TcpStream>>() {
-            start(parts.io.into_inner(), &parts.read_buf, shared, origin).await;
+        let Ok(parts) = upgraded.downcast::<TokioIo<Wire>>() else { return };
+        if parts.read_buf.is_empty() {
+            // A task of its own, small: a future that holds the session and nothing of HTTP.
+            tokio::spawn(connection::run(parts.io.into_inner(), shared, origin));
         }
+        // Else there were frames before the answer: the peer doesn't wait to learn who it talks to.
     });
     let mut response = Response::builder()
         .status(StatusCode::SWITCHING_PROTOCOLS)
@@ -82,20 +59,6 @@ pub async fn handle(
         response = response.header(header::SEC_WEBSOCKET_PROTOCOL, proto::SUBPROTOCOL);
     }
     response.body(Body::empty()).unwrap_or_else(|_| StatusCode::BAD_REQUEST.into_response())
-}
-
-/// Begins the connection's own task: a future that holds the session and nothing of the handshake.
-async fn start<S>(socket: S, early: &[u8], shared: Arc<Shared>, origin: Arc<Origin>)
-where
-    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
-{
-    if !early.is_empty() {
-        // Frames before the answer: the peer doesn't wait to learn who it talks to.
-        return;
-    }
-    let config = Some(websocket_config());
-    let socket = WebSocketStream::from_raw_socket(Metered::new(socket), Role::Server, config).await;
-    tokio::spawn(connection::run(socket, shared, origin));
 }
 
 type Refused = (StatusCode, &'static str);
