@@ -1,7 +1,9 @@
 //! Openings that go well, and every kind that does not.
 
 use std::fs::OpenOptions;
+use std::ops::ControlFlow;
 use std::os::unix::fs::FileExt;
+use std::panic::AssertUnwindSafe;
 
 use super::*;
 
@@ -214,6 +216,47 @@ fn a_log_deleted_under_the_running_hub_fails_the_commit_for_good() {
     assert!(matches!(again, Err(StoreError::Broken)), "{again:?}");
 }
 
+#[test]
+fn damage_among_the_last_values_is_set_aside_once_a_run_has_met_it() {
+    let bench = Bench::filled();
+    let mut opened = bench.open();
+    for round in 0..40 {
+        let value = |key| last_value(round * 500 + key, &[b'x'; 200]);
+        let batch: Vec<_> = (0..500).map(value).collect();
+        opened.store.commit(&batch).expect("the store is healthy");
+    }
+    opened.store.commit(&[put("b", b"1")]).expect("the store is healthy");
+    drop(opened);
+    drop(bench.open());
+    bench.scribble_over_the_middle("db");
+
+    let opened = bench.open();
+    assert_eq!(opened.quarantined, None, "what the hub needs at once can be read");
+    let records = opened.store.records();
+    drop(opened);
+    let read = std::panic::catch_unwind(AssertUnwindSafe(|| {
+        records.visit(Table::LastValue, b"", &mut |_, _| ControlFlow::Continue(()))
+    }));
+    assert!(!matches!(read, Ok(Ok(()))), "the test needs damage there");
+    records.distrust();
+    drop(records);
+
+    bench.check_fresh(&bench.open());
+    assert_eq!(bench.open().quarantined, None, "the mark went with the folder");
+}
+
+#[test]
+fn a_state_that_is_distrusted_and_sound_is_trusted_again() {
+    let bench = Bench::filled();
+    bench.open().store.records().distrust();
+    assert!(bench.state("distrusted").exists());
+
+    let opened = bench.open();
+
+    assert_eq!(records(&opened.store), [("a".to_owned(), 1)]);
+    assert!(!bench.state("distrusted").exists());
+}
+
 /// Damages a state, and checks that the hub starts empty beside it.
 #[track_caller]
 fn check_set_aside(damage: impl FnOnce(&Bench)) {
@@ -264,6 +307,14 @@ impl Bench {
         file.set_len(size).expect("ours");
     }
 
+    /// Destroys a quarter of a file, from three eighths on.
+    fn scribble_over_the_middle(&self, name: &str) {
+        let file = OpenOptions::new().write(true).open(self.state(name)).expect("it exists");
+        let size = file.metadata().expect("ours").len();
+        let garbage = vec![0x5A; usize::try_from(size / 4).expect("small")];
+        file.write_all_at(&garbage, size * 3 / 8).expect("ours");
+    }
+
     /// Names of the folders that were set aside.
     fn set_aside(&self) -> Vec<String> {
         let entries = fs::read_dir(self.data()).expect("ours").map(|entry| entry.expect("ours"));
@@ -289,6 +340,12 @@ impl Bench {
 
 fn put(key: &str, value: &[u8]) -> Operation {
     Operation::put(Table::Command, key.as_bytes(), Bytes::copy_from_slice(value)).expect("short")
+}
+
+fn last_value(number: u32, value: &[u8]) -> Operation {
+    let key = format!("city.{number:06}\0");
+    let value = Bytes::copy_from_slice(value);
+    Operation::put(Table::LastValue, key.as_bytes(), value).expect("short")
 }
 
 /// Keys and sizes of values.
