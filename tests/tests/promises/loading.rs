@@ -79,7 +79,7 @@ async fn kills_while_values_are_loading_lose_nothing() {
     let found = values_of(viewer.snapshot().await);
     assert_eq!(found.len(), MANY);
     for at in 0..MANY {
-        let is_newer = at < KILLS || at >= MANY - KILLS;
+        let is_newer = !(KILLS..MANY - KILLS).contains(&at);
         let expected = if is_newer { b"newer".to_vec() } else { text_of(at) };
         assert_eq!(found[&channel(at)].1, expected, "{}", channel(at));
     }
