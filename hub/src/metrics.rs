@@ -91,6 +91,8 @@ pub struct Metrics {
     pub takeovers: Counter,
     pub channels: Gauge,
     pub devices_online: Gauge,
+    pub values_loading: Gauge,
+    pub values_restored: Gauge,
     pub commits: Gauge,
     pub commit_operations: Gauge,
     pub commit_age_ms: Gauge,
@@ -122,6 +124,8 @@ impl Metrics {
             takeovers: Counter::default(),
             channels: Gauge::default(),
             devices_online: Gauge::default(),
+            values_loading: Gauge::default(),
+            values_restored: Gauge::default(),
             commits: Gauge::default(),
             commit_operations: Gauge::default(),
             commit_age_ms: Gauge::default(),
@@ -137,7 +141,17 @@ impl Metrics {
         registry.register("closed", "Sessions that ended, by close code", self.closed.clone());
         registry.register("connections", "Open connections", self.connections.clone());
         registry.register("devices_online", "Devices with a session", self.devices_online.clone());
-        registry.register("channels", "Channels that exist", self.channels.clone());
+        registry.register("channels", "Channels in memory", self.channels.clone());
+        registry.register(
+            "values_loading",
+            "1 while stored last values are not all in memory",
+            self.values_loading.clone(),
+        );
+        registry.register(
+            "values_restored",
+            "Stored last values that were loaded",
+            self.values_restored.clone(),
+        );
         registry.register("store_commits", "Commits of the store", self.commits.clone());
         registry.register(
             "store_operations",

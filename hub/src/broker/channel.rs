@@ -1,4 +1,7 @@
 //! Channels that exist, by name: what each keeps and who listens.
+//!
+//! For a while after the start, stored channels are missing: they come in the order of their names, or
+//! when someone touches them ([`super::loading`]). A channel that is here has all its stored values.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,7 +14,7 @@ use super::Broker;
 use crate::codec::{Frame, Refusal};
 use crate::metrics::Limit;
 use crate::router::Audience;
-use crate::twin::{ChannelState, Rule};
+use crate::twin::{ChannelState, Keep, Rule};
 
 /// One channel. Publishers to it take turns by its lock.
 #[derive(Debug)]
@@ -33,6 +36,17 @@ pub(crate) struct Inner {
 #[derive(Debug, Default)]
 pub struct Channels {
     by_name: BTreeMap<ChannelName, Arc<Channel>>,
+    loaded: Loaded,
+}
+
+/// Which channels are here for certain, if they are stored.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) enum Loaded {
+    /// All.
+    #[default]
+    All,
+    /// Those whose name comes before this one.
+    Before(Box<str>),
 }
 
 /// Last values of one page, and where the next begins.
@@ -40,8 +54,31 @@ pub struct Channels {
 pub struct Page {
     /// In the order of the channels' names.
     pub values: Vec<Arc<Frame>>,
-    /// The channel after which the next page begins; `None` if this is the last.
-    pub next: Option<ChannelName>,
+    /// The channel after which the next page begins; `None` if it begins with the first.
+    pub cursor: Option<ChannelName>,
+    /// What comes after this page.
+    pub rest: Rest,
+}
+
+/// What comes after a page.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Rest {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// Another page, now.
+    More,
+    /// Another page, once the channels there are loaded.
+    Loading,
+}
+
+/// What a page does about channels that are not loaded yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Missing {
+    /// It ends before the first of them.
+    Awaited,
+    /// They have nothing that it wants.
+    Ignored,
 }
 
 /// Which values a page wants: those with `after < revision <= up_to`.
@@ -66,7 +103,36 @@ const _: () = assert!(
     PAGE_BYTES + proto::limits::PAYLOAD_BYTES_MAX + 1024 <= proto::limits::MESSAGE_BYTES_MAX
 );
 
+impl Channel {
+    /// A channel without values.
+    pub(crate) fn new(name: ChannelName, rule: Arc<Rule>) -> Self {
+        Self { name, rule, inner: Mutex::default() }
+    }
+}
+
+impl Loaded {
+    fn has(&self, name: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Before(end) => *name < **end,
+        }
+    }
+
+    /// Whether every name that begins so is loaded.
+    fn has_all(&self, prefix: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Before(end) => *prefix < **end && !end.starts_with(prefix),
+        }
+    }
+}
+
 impl Channels {
+    /// No channel yet, of which any may be stored.
+    pub(crate) fn to_be_loaded() -> Self {
+        Self { by_name: BTreeMap::new(), loaded: Loaded::Before("".into()) }
+    }
+
     /// The channel, if it exists.
     pub fn get(&self, name: &str) -> Option<&Arc<Channel>> {
         self.by_name.get(name)
@@ -83,12 +149,40 @@ impl Channels {
     }
 
     /// Adds a channel that does not exist yet.
-    pub(crate) fn insert(&mut self, channel: Arc<Channel>) {
+    fn insert(&mut self, channel: Arc<Channel>) {
         self.by_name.insert(channel.name.clone(), channel);
     }
 
-    /// Channels that `pattern` stands for, in order, from after `cursor` on.
+    /// Adds channels with what was stored of them, but for those that are here: these were loaded
+    /// before, and may have got newer values. Returns how many were added.
+    pub(crate) fn load(&mut self, channels: Vec<Arc<Channel>>) -> usize {
+        let before = self.len();
+        for channel in channels {
+            self.by_name.entry(channel.name.clone()).or_insert(channel);
+        }
+        self.len() - before
+    }
+
+    /// From now on all stored channels before this name are here; all of them, if there is none.
+    pub(crate) fn loaded_before(&mut self, next: Option<Box<str>>) {
+        self.loaded = next.map_or(Loaded::All, Loaded::Before);
+    }
+
+    /// Whether all stored channels are here whose names begin so.
+    pub(crate) fn has_loaded(&self, prefix: &str) -> bool {
+        self.loaded.has_all(prefix)
+    }
+
+    /// Channels that `pattern` stands for, in order.
     pub fn matching<'c>(
+        &'c self,
+        pattern: &'c ChannelPattern,
+    ) -> impl Iterator<Item = &'c Arc<Channel>> {
+        self.candidates(pattern, None).filter(|channel| pattern.matches(channel.name.as_str()))
+    }
+
+    /// Channels whose names begin as the pattern does, in order, from after `cursor` on.
+    fn candidates<'c>(
         &'c self,
         pattern: &'c ChannelPattern,
         cursor: Option<&ChannelName>,
@@ -103,50 +197,64 @@ impl Channels {
             .range::<str, _>((start, Bound::Unbounded))
             .take_while(move |(name, _)| name.as_str().starts_with(prefix))
             .map(|(_, channel)| channel)
-            .filter(|channel| pattern.matches(channel.name.as_str()))
     }
 
-    /// One page of last values.
+    /// One page of last values, after a bounded amount of looking.
     pub fn page(
         &self,
         pattern: &ChannelPattern,
         revisions: Revisions,
         cursor: Option<&ChannelName>,
         bytes_max: usize,
+        missing: Missing,
     ) -> Page {
+        let waits = missing == Missing::Awaited && !self.has_loaded(pattern.literal_prefix());
         let mut page = Page::default();
+        let mut last = cursor;
         let mut bytes = 0;
-        let mut looked_at = 0;
-        for channel in self.matching(pattern, cursor) {
-            looked_at += 1;
-            let inner = channel.inner.lock();
-            for last in inner.state.last() {
-                let revision = last.frame.offset();
-                if revision > revisions.after && revision <= revisions.up_to {
-                    bytes += last.frame.len();
-                    page.values.push(last.frame.clone());
+        let candidates = self.candidates(pattern, cursor);
+        for (channel, looked_at) in candidates.zip(1..) {
+            if waits && !self.loaded.has(channel.name.as_str()) {
+                break;
+            }
+            last = Some(&channel.name);
+            if pattern.matches(channel.name.as_str()) {
+                for value in channel.inner.lock().state.last() {
+                    let revision = value.frame.offset();
+                    if revision > revisions.after && revision <= revisions.up_to {
+                        bytes += value.frame.len();
+                        page.values.push(value.frame.clone());
+                    }
                 }
             }
             if looked_at >= CHANNELS_PER_PAGE
                 || page.values.len() >= VALUES_PER_PAGE
                 || bytes >= bytes_max
             {
-                page.next = Some(channel.name.clone());
+                page.rest = Rest::More;
                 break;
             }
         }
+        if waits && page.rest == Rest::Nothing {
+            page.rest = Rest::Loading;
+        }
+        page.cursor = last.cloned();
         page
     }
 }
 
 impl Broker {
-    /// The channel, made if it doesn't exist.
+    /// The channel, made if it doesn't exist, read if it is stored and not loaded yet.
     ///
     /// # Errors
-    /// There are as many channels as may be.
+    /// There are as many channels as may be, or the store can't be read.
     pub fn channel(&self, name: &ChannelName) -> Result<Arc<Channel>, Refusal> {
         if let Some(channel) = self.channels.read().get(name.as_str()) {
             return Ok(channel.clone());
+        }
+        let rule = self.rules.of(name);
+        if rule.keep != Keep::None {
+            self.load_family_of(name.as_str())?;
         }
         let mut channels = self.channels.write();
         if let Some(channel) = channels.get(name.as_str()) {
@@ -157,8 +265,7 @@ impl Broker {
             let text = format!("{} channels exist, which is the limit", channels.len());
             return Err(Refusal::retry(ErrorCode::Limit, "channel", text, 60_000));
         }
-        let rule = self.rules.of(name);
-        let channel = Arc::new(Channel { name: name.clone(), rule, inner: Mutex::default() });
+        let channel = Arc::new(Channel::new(name.clone(), rule));
         channels.insert(channel.clone());
         self.metrics.channels.inc();
         Ok(channel)
@@ -167,12 +274,5 @@ impl Broker {
     /// The channel, if it exists.
     pub fn existing_channel(&self, name: &str) -> Option<Arc<Channel>> {
         self.channels.read().get(name).cloned()
-    }
-
-    /// The last values of a channel, one a type.
-    pub fn last_values(&self, name: &str) -> Vec<Arc<Frame>> {
-        let Some(channel) = self.existing_channel(name) else { return Vec::new() };
-        let inner = channel.inner.lock();
-        inner.state.last().iter().map(|last| last.frame.clone()).collect()
     }
 }

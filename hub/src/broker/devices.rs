@@ -76,6 +76,8 @@ pub(crate) struct Device {
     pub(crate) presence: super::presence::State,
     pub(crate) boot: u32,
     pub(crate) durable: Arc<Mutex<ReportId>>,
+    /// Its stored values have not been told to it yet ([`super::loading`]).
+    pub(crate) unread: bool,
     starts: Starts,
 }
 
@@ -161,6 +163,7 @@ impl Device {
             presence: super::presence::State::Never,
             boot: 0,
             durable: Arc::default(),
+            unread: false,
             starts: Starts::default(),
         }
     }
@@ -232,6 +235,7 @@ impl Broker {
         hello: &proto::envelope::Hello<'_>,
         mailbox: &Arc<Mailbox>,
     ) -> Result<DevicePeer, Turned> {
+        self.recall(id).map_err(|_| CloseCode::OVERLOAD)?;
         let (peer, older) = {
             let mut wakes = Wakes::default();
             let mut devices = self.devices.lock();

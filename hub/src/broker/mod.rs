@@ -9,13 +9,14 @@
 //! ```
 //!
 //! Read in this order: [`channel`], [`sequence`], [`publish`], [`subscribe`], [`reader`], [`devices`],
-//! [`presence`], [`registry`], [`commands`], [`credentials`], [`restore`], [`room`].
+//! [`presence`], [`registry`], [`commands`], [`credentials`], [`restore`], [`loading`], [`room`].
 //!
 //! # Locks
 //!
-//! Taken only in this order, each for a few lines: ledger, devices, one channel, sequence, then a
+//! Taken only in this order, each for a few lines: loading, ledger, devices, one channel, sequence, then a
 //! mailbox or the store's pending batch. A channel and the sequence are free again before anyone is
-//! woken; the ledger alone stays locked while its effects are carried out, since they are in order.
+//! woken; the ledger alone stays locked while its effects are carried out, since they are in order, and
+//! loading while a run is read.
 //!
 //! # Guarantees
 //!
@@ -33,7 +34,7 @@ use proto::{ChannelPattern, DeviceId};
 
 use crate::access::Directory;
 use crate::clock::Now;
-use crate::codec::Frame;
+use crate::codec::{Frame, Refusal};
 use crate::mailbox::{Budget, Mailbox, Overflow, Queue};
 use crate::metrics::Metrics;
 use crate::router::Router;
@@ -57,7 +58,9 @@ pub mod commands;
 
 pub mod credentials;
 
+pub mod loading;
 pub mod restore;
+mod stored;
 
 pub mod room;
 
@@ -135,6 +138,7 @@ pub struct Broker {
     pub(crate) desk: Mutex<commands::Desk>,
     pub(crate) writer: std::sync::OnceLock<Writer<Ticket>>,
     pub(crate) room: room::Room,
+    pub(crate) loading: loading::Loading,
     budget: Arc<Budget>,
     next_mailbox: AtomicU64,
 }
@@ -198,19 +202,24 @@ impl Broker {
     /// # Errors
     /// A commit failed.
     pub fn close(&self) -> Result<(), crate::store::Failed> {
+        self.loading.stop();
         self.writer().close()
     }
 
     /// The last values of all channels of a device, in the order of the channels' names.
-    pub fn device_values(&self, id: &DeviceId) -> Vec<Arc<Frame>> {
+    ///
+    /// # Errors
+    /// They have to be read from the store, and can't.
+    pub fn device_values(&self, id: &DeviceId) -> Result<Vec<Arc<Frame>>, Refusal> {
+        self.recall(id)?;
         let pattern = ChannelPattern::parse(&format!("{}.{id}.>", proto::channels::PREFIX));
         let pattern = pattern.expect("a device id is a segment");
         let channels = self.channels.read();
         let mut values = Vec::new();
-        for channel in channels.matching(&pattern, None) {
+        for channel in channels.matching(&pattern) {
             let inner = channel.inner.lock();
             values.extend(inner.state.last().iter().map(|last| last.frame.clone()));
         }
-        values
+        Ok(values)
     }
 }

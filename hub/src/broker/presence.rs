@@ -1,8 +1,8 @@
 //! Whether devices are here, as a channel that everybody can watch.
 //!
 //! Here is said at once; gone only after a while, so that a link that flaps makes one event and not
-//! twenty. After a restart the hub doesn't know: it says *unknown*, and makes it *gone* when the
-//! device had time enough to come back.
+//! twenty. After a restart the hub doesn't know: what was stored as here is read as *unknown*
+//! (`stored`), and made *gone* when the device had time enough to come back.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use proto::wire::Encode as _;
 use proto::{DeviceId, channels};
 
 use super::Broker;
-use super::devices::{Device, Devices};
+use super::devices::Device;
 use super::publish::{Receipt, Value};
 use crate::clock::Now;
 use crate::mailbox::Wakes;
@@ -137,22 +137,6 @@ impl Broker {
             };
             self.say(now, id, &presence, &mut wakes);
             device.presence = State::Offline { since_unix_ms, reason };
-        }
-    }
-
-    /// After a restart: what was stored as online is unknown now, and everyone who looks sees that.
-    pub(crate) fn presence_unknown(&self, now: Now, devices: &mut Devices) {
-        // Before the hub listens, nobody is to be woken.
-        let mut wakes = Wakes::default();
-        for (id, device) in devices.iter_mut() {
-            if let State::Unknown { since_unix_ms } = &mut device.presence {
-                *since_unix_ms = now.unix_ms;
-                let since_unix_ms = now.unix_ms;
-                let generation = device.generation;
-                let presence =
-                    Presence { unknown: true, since_unix_ms, generation, ..Presence::default() };
-                self.say(now, id, &presence, &mut wakes);
-            }
         }
     }
 

@@ -2,7 +2,9 @@
 //! snapshots, and the newest values after it lagged.
 //!
 //! Everything is pulled, a page at a time, when the connection has room: a reader holds a place in
-//! the list of channels and never a copy of what it will send.
+//! the list of channels and never a copy of what it will send. After a restart a page that begins
+//! where nothing is loaded yet loads the next run of channels ([`super::loading`]), so a snapshot is
+//! complete whenever it is asked for.
 //!
 //! # After a lag
 //!
@@ -19,7 +21,7 @@ use proto::envelope::{Envelope, Gap, GapReason, Kind, Position};
 use proto::{ChannelName, ChannelPattern};
 
 use super::Broker;
-use super::channel::{Page, Revisions};
+use super::channel::{Page, Rest, Revisions};
 use super::subscribe::Beginning;
 use crate::codec::Frame;
 use crate::mailbox::{Lag, Mailbox};
@@ -138,9 +140,9 @@ impl Reader {
         let Some(Work::Pass { pattern, revisions, cursor }) = self.work.front_mut() else {
             return None;
         };
-        let Page { values, next } =
-            broker.channels.read().page(pattern, *revisions, cursor.as_ref(), page_bytes);
-        let last = next.is_none();
+        let Page { values, cursor: next, rest } =
+            broker.page(pattern, *revisions, cursor.as_ref(), page_bytes);
+        let last = rest == Rest::Nothing;
         let scanning = self.lagging.is_some();
         if let Some(scan) = &mut self.lagging {
             scan.values += values.len();

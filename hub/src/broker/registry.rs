@@ -120,6 +120,9 @@ impl Broker {
     ) -> Result<Vec<(DeviceId, Token)>, Refusal> {
         let checked: Vec<(DeviceId, NewDevice)> =
             new.into_iter().map(check).collect::<Result<_, _>>()?;
+        for (id, _) in &checked {
+            self.recall(id)?;
+        }
         let (done, wait) = tokio::sync::oneshot::channel();
         let added = {
             let mut wakes = Wakes::default();
@@ -207,6 +210,9 @@ impl Broker {
     /// Registers a device that came with a valid certificate, if the settings say so.
     pub(crate) fn register_itself(&self, now: Now, id: &DeviceId) -> bool {
         let mut wakes = Wakes::default();
+        if self.recall(id).is_err() {
+            return false;
+        }
         let mut devices = self.devices.lock();
         if devices.contains_key(id) {
             return true;
@@ -228,6 +234,7 @@ impl Broker {
     /// # Errors
     /// There is no such device.
     pub async fn remove_device(&self, now: Now, id: &DeviceId) -> Result<(), Refusal> {
+        self.recall(id)?;
         let (done, wait) = tokio::sync::oneshot::channel();
         {
             let mut wakes = Wakes::default();
@@ -269,12 +276,24 @@ impl Broker {
 
     /// Devices that `selector` means, in the order of their ids, from after `cursor` on; and whether
     /// more follow. Costs a walk over all devices.
+    ///
+    /// # Errors
+    /// What is stored of them has to be read, and can't.
     pub fn list_devices(
         &self,
         selector: &Selector,
         cursor: &str,
         limit: usize,
-    ) -> (Vec<DeviceView>, bool) {
+    ) -> Result<(Vec<DeviceView>, bool), Refusal> {
+        let mut found = self.selected(selector, cursor);
+        let more = found.len() > limit;
+        found.truncate(limit);
+        let views: Result<Vec<_>, _> = found.iter().map(|id| self.device(id)).collect();
+        // Who was removed in between is left out.
+        Ok((views?.into_iter().flatten().collect(), more))
+    }
+
+    fn selected(&self, selector: &Selector, cursor: &str) -> Vec<DeviceId> {
         let devices = self.devices.lock();
         let mut found: Vec<_> = devices
             .iter()
@@ -283,16 +302,19 @@ impl Broker {
                 id.as_str() > cursor
                     && selector.matches(id.as_str(), &registration.profile, &registration.labels)
             })
+            .map(|(id, _)| id.clone())
             .collect();
-        found.sort_unstable_by_key(|(id, _)| *id);
-        let more = found.len() > limit;
-        found.truncate(limit);
-        (found.into_iter().map(|(id, device)| view(id, device)).collect(), more)
+        found.sort_unstable();
+        found
     }
 
     /// One device.
-    pub fn device(&self, id: &DeviceId) -> Option<DeviceView> {
-        self.devices.lock().get(id).map(|device| view(id, device))
+    ///
+    /// # Errors
+    /// What is stored of it has to be read, and can't.
+    pub fn device(&self, id: &DeviceId) -> Result<Option<DeviceView>, Refusal> {
+        self.recall(id)?;
+        Ok(self.devices.lock().get(id).map(|device| view(id, device)))
     }
 
     fn say_registration(

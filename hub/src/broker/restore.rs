@@ -1,36 +1,37 @@
-//! How a broker comes to life: from the store, before anyone can connect.
+//! How a broker comes to life: what it needs before anyone can connect.
 //!
-//! Everything that was stored is read into memory once; from then on nothing is read from the disk.
+//! Credentials, the registry, commands and the ceiling of offsets are read here. Last values are far
+//! more, and nobody needs all of them at once: they come later ([`super::loading`]).
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use parking_lot::{Mutex, RwLock};
-use proto::envelope::Presence;
+use proto::DeviceId;
 use proto::json::Types;
-use proto::{ChannelName, DeviceId, channels};
 
-use super::channel::{Channel, Channels};
+use super::channel::Channels;
 use super::commands::Desk;
 use super::devices::{Device, Devices, Registration};
+use super::loading::Loading;
 use super::registry::operation;
 use super::room::Room;
 use super::sequence::Sequence;
-use super::{Broker, Settings, Ticket, presence};
+use super::stored::Restart;
+use super::{Broker, Settings, Ticket};
 use crate::access::{Credential, Directory, TokenHash};
 use crate::clock::Now;
-use crate::codec::Frame;
 use crate::ledger::Ledger;
 use crate::mailbox::Budget;
 use crate::metrics::Metrics;
 use crate::router::Router;
 use crate::store::{Operation, Store, StoreError, Table, Writer};
-use crate::twin::{ReportId, Rules};
+use crate::twin::Rules;
 
 const CEILING_KEY: &[u8] = b"ceiling";
 
-/// Records that could not be read; each was logged, and stays in the store as it is.
+/// What was found in the store.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Restored {
     /// Last values.
@@ -39,7 +40,7 @@ pub struct Restored {
     pub devices: usize,
     /// Commands.
     pub commands: usize,
-    /// Records that were skipped.
+    /// Records that could not be read; each was logged, and stays in the store as it is.
     pub unreadable: usize,
 }
 
@@ -48,7 +49,7 @@ pub(crate) fn ceiling_operation(ceiling: u64) -> Operation {
 }
 
 impl Broker {
-    /// Reads the store. The caller then starts the writer on the same store and gives it to
+    /// Reads the store, but for the last values. The caller then starts the writer on the same store and gives it to
     /// [`Broker::begin`].
     ///
     /// # Errors
@@ -62,20 +63,22 @@ impl Broker {
     ) -> Result<(Arc<Self>, Restored), StoreError> {
         let mut restored = Restored::default();
         let directory = tokens(store, &mut restored)?;
-        let mut devices = registrations(store, &directory, &mut restored)?;
-        let channels = last_values(store, &rules, &mut devices, &mut restored)?;
+        let devices = registrations(store, &directory, &mut restored)?;
         let mut ledger = Ledger::new(settings.ledger);
         store.scan(Table::Command, &mut |_, record| match ledger.restore(now, record) {
             Ok(_) => restored.commands += 1,
             Err(error) => skip("command", &error, &mut restored.unreadable),
         })?;
-        metrics.channels.set(i64::try_from(channels.len()).unwrap_or(i64::MAX));
+        let mut sequence = Sequence::start(random_epoch(), ceiling(store)?);
+        let (offset, _) = sequence.advance();
+        let restart = Restart { offset, unix_ms: now.unix_ms };
+        metrics.values_loading.set(1);
         let broker = Self {
             metrics,
             types: Arc::new(Types::built_in()),
             rules,
-            channels: RwLock::new(channels),
-            sequence: Mutex::new(Sequence::start(random_epoch(), ceiling(store)?)),
+            channels: RwLock::new(Channels::to_be_loaded()),
+            sequence: Mutex::new(sequence),
             router: Router::default(),
             devices: Mutex::new(devices),
             sessions: Mutex::new(HashMap::new()),
@@ -83,6 +86,7 @@ impl Broker {
             desk: Mutex::new(Desk::new(ledger)),
             writer: std::sync::OnceLock::new(),
             room: Room::new(settings.data_folder.clone()),
+            loading: Loading::new(store.records(), restart, restored),
             budget: Budget::new(settings.mailbox_total_bytes),
             next_mailbox: AtomicU64::new(1),
             settings,
@@ -90,8 +94,8 @@ impl Broker {
         Ok((Arc::new(broker), restored))
     }
 
-    /// Takes the writer, makes the ceiling of this epoch durable, and says what a restart makes
-    /// unknown. Nothing is published before.
+    /// Takes the writer and makes the ceiling of this epoch durable. Nothing is published before. The
+    /// caller then has [`Broker::load_values`] run.
     ///
     /// # Errors
     /// The store has stopped.
@@ -105,7 +109,6 @@ impl Broker {
         let (done, wait) = tokio::sync::oneshot::channel();
         self.submit(vec![ceiling_operation(ceiling)], Some(Ticket::Waiter(done)))?;
         super::registry::durable(wait).await?;
-        self.presence_unknown(now, &mut self.devices.lock());
         self.commands_tick(now);
         Ok(())
     }
@@ -155,6 +158,7 @@ fn registrations(
             (Some(id), Ok(registration)) => {
                 let token = from_hex(&registration.token_hash);
                 let mut device = Device::new(registration);
+                device.unread = true;
                 device.token = token.filter(|token| directory.find(token).is_some());
                 devices.insert(id, device);
             }
@@ -164,71 +168,6 @@ fn registrations(
     })?;
     restored.devices = devices.len();
     Ok(devices)
-}
-
-fn last_values(
-    store: &dyn Store,
-    rules: &Rules,
-    devices: &mut Devices,
-    restored: &mut Restored,
-) -> Result<Channels, StoreError> {
-    let mut channels = Channels::default();
-    store.scan(Table::LastValue, &mut |_, body| match Frame::restore(body)
-        .map_err(|error| error.to_string())
-        .and_then(|frame| {
-            let name = ChannelName::parse(frame.message().channel);
-            Ok((name.map_err(|error| error.to_string())?, frame))
-        }) {
-        Ok((name, frame)) => {
-            restored.values += 1;
-            remember(&name, &frame, devices);
-            restore_value(&mut channels, rules, &name, frame);
-        }
-        Err(error) => skip("last value", &error, &mut restored.unreadable),
-    })?;
-    Ok(channels)
-}
-
-fn restore_value(channels: &mut Channels, rules: &Rules, name: &ChannelName, frame: Frame) {
-    let message = frame.message();
-    let report = ReportId { boot: message.boot, seq: message.seq };
-    let unix_ms = message.time_unix_ms;
-    let channel = match channels.get(name.as_str()) {
-        Some(channel) => channel.clone(),
-        None => {
-            let rule = rules.of(name);
-            let channel = Arc::new(Channel { name: name.clone(), rule, inner: Mutex::default() });
-            channels.insert(channel.clone());
-            channel
-        }
-    };
-    channel.inner.lock().state.restore(&channel.rule, &Arc::new(frame), report, unix_ms);
-}
-
-/// What a last value says of its device.
-fn remember(name: &ChannelName, frame: &Frame, devices: &mut Devices) {
-    let Some((id, kind)) = channels::known(name.as_str()) else { return };
-    let Some(device) = devices.get_mut(id) else { return };
-    let message = frame.message();
-    if kind.writer == channels::Writer::Device {
-        let report = ReportId { boot: message.boot, seq: message.seq };
-        device.boot = device.boot.max(report.boot);
-        let mut durable = device.durable.lock();
-        *durable = (*durable).max(report);
-    }
-    if *kind == channels::PRESENCE
-        && let Ok(said) = Presence::decode(message.payload.unwrap_or_default())
-    {
-        device.generation = said.generation;
-        device.boot = device.boot.max(said.boot);
-        let since_unix_ms = said.since_unix_ms;
-        device.presence = if said.online || said.unknown {
-            presence::State::Unknown { since_unix_ms: message.time_unix_ms.max(since_unix_ms) }
-        } else {
-            let reason = said.reason.to_owned();
-            presence::State::Offline { since_unix_ms, reason }
-        };
-    }
 }
 
 fn from_hex(text: &str) -> Option<TokenHash> {

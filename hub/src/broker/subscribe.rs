@@ -111,7 +111,7 @@ impl Broker {
     fn missed(&self, pattern: &ChannelPattern, since: u64, up_to: u64) -> Option<Vec<Arc<Frame>>> {
         let mut missed = Vec::new();
         let channels = self.channels.read();
-        for channel in channels.matching(pattern, None) {
+        for channel in channels.matching(pattern) {
             let inner = channel.inner.lock();
             match inner.state.since(since) {
                 Recovery::Lost => return None,

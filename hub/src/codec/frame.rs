@@ -44,18 +44,24 @@ impl Draft {
     /// The message in its place in the order. Costs no allocation.
     pub fn place(mut self, offset: u64) -> Frame {
         self.bytes.uint(OFFSET_FIELD, offset);
-        let body_len = (self.bytes.len() - ROOM) as u64;
-        let envelope_len = body_len + 1 + varint_len(body_len) as u64;
-        let head_len = varint_len(envelope_len) + 1 + varint_len(body_len);
-        let start = ROOM - head_len;
-        let mut head = Vec::<u8>::with_capacity(ROOM);
-        head.varint(envelope_len);
-        head.varint(MESSAGE_KEY);
-        head.varint(body_len);
+        let head = head(self.bytes.len() - ROOM, 0);
+        let start = ROOM - head.len();
         self.bytes[start..ROOM].copy_from_slice(&head);
         let binary = Bytes::from(self.bytes).slice(start..);
-        Frame { binary, head_len: head_len as u8, offset, text: OnceLock::new() }
+        Frame { binary, head_len: head.len() as u8, offset, text: OnceLock::new() }
     }
+}
+
+/// What stands before a body of so many bytes, with exactly `room` for more.
+fn head(body_len: usize, room: usize) -> Vec<u8> {
+    let body_len = body_len as u64;
+    let envelope_len = body_len + 1 + varint_len(body_len) as u64;
+    let head_len = varint_len(envelope_len) + 1 + varint_len(body_len);
+    let mut head = Vec::with_capacity(head_len + room);
+    head.varint(envelope_len);
+    head.varint(MESSAGE_KEY);
+    head.varint(body_len);
+    head
 }
 
 /// A message in its place, shared by everyone who receives or keeps it.
@@ -74,9 +80,11 @@ impl Frame {
     /// # Errors
     /// The bytes are not a message.
     pub fn restore(body: &[u8]) -> Result<Self, proto::wire::WireError> {
-        let message = Message::decode(body)?;
-        let offset = message.offset;
-        Ok(Draft::new(&Message { offset: 0, ..message }).place(offset))
+        let offset = Message::decode(body)?.offset;
+        let mut binary = head(body.len(), body.len());
+        let head_len = binary.len() as u8;
+        binary.extend_from_slice(body);
+        Ok(Self { binary: binary.into(), head_len, offset, text: OnceLock::new() })
     }
 
     /// The envelope with its length, as it stands in a binary WebSocket message.
@@ -163,6 +171,7 @@ mod tests {
 
             let restored = Frame::restore(&frame.body()).expect("a stored message");
             assert_eq!(restored.message(), frame.message());
+            assert_eq!(restored.binary(), frame.binary());
             assert_eq!(restored.offset(), offset);
         }
     }

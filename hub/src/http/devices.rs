@@ -60,7 +60,7 @@ pub async fn list(
     if !(1..=DEVICES_MAX).contains(&limit) {
         return Err(bad(format!("is {limit}; use 1 to {DEVICES_MAX}")).at("limit"));
     }
-    let (devices, more) = api.broker.list_devices(&selector, &query.cursor, limit);
+    let (devices, more) = api.broker.list_devices(&selector, &query.cursor, limit)?;
     let next = devices.last().filter(|_| more).map(|device| device.id.clone());
     Ok(Json(json!({ "devices": devices, "next": next })))
 }
@@ -101,7 +101,7 @@ pub async fn one(
     Path(id): Path<String>,
 ) -> Result<Json<DeviceView>, Problem> {
     let id = device_id(&id)?;
-    api.broker.device(&id).map(Json).ok_or_else(|| not_registered(&id))
+    api.broker.device(&id)?.map(Json).ok_or_else(|| not_registered(&id))
 }
 
 /// `DELETE /v1/devices/{id}`

@@ -24,7 +24,10 @@ pub async fn ready(State(api): State<Api>) -> Response {
         let body = Json(json!({ "status": "not ready", "version": version }));
         return (StatusCode::SERVICE_UNAVAILABLE, body).into_response();
     }
-    Json(json!({ "status": "ready", "version": version })).into_response()
+    // Values that are still loading are read when they are asked for; it only takes longer.
+    let is_loading = api.broker.is_loading();
+    Json(json!({ "status": "ready", "version": version, "values_loading": is_loading }))
+        .into_response()
 }
 
 /// `GET /metrics` in the OpenMetrics text format.

@@ -21,9 +21,9 @@ pub async fn of_device(
     Path(id): Path<String>,
 ) -> Result<Json<Value>, Problem> {
     let id = device_id(&id)?;
-    let device = api.broker.device(&id).ok_or_else(|| not_registered(&id))?;
+    let device = api.broker.device(&id)?.ok_or_else(|| not_registered(&id))?;
     let now = Now::read();
-    let frames = api.broker.device_values(&id);
+    let frames = api.broker.device_values(&id)?;
     let values: Vec<Value> = frames.iter().map(|frame| value(&api.broker, frame, now)).collect();
     Ok(Json(json!({
         "device": id.as_str(),

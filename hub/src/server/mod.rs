@@ -1,10 +1,10 @@
 //! Builds the hub from the bottom up, runs it, and takes it down again.
 //!
 //! ```text
-//!   configuration ─▶ store ─▶ broker ─▶ writer ─▶ timers ─▶ listeners ─▶ "ready"
+//!   configuration ─▶ store ─▶ broker ─▶ writer ─▶ loader ─▶ listeners, timers ─▶ "ready"
 //! ```
 //!
-//! It listens only when it is ready. On SIGTERM or SIGINT it stops listening, sends its peers away
+//! It listens only when it is ready; last values may still come into memory then. On SIGTERM or SIGINT it stops listening, sends its peers away
 //! over the drain time, writes down what is pending, and ends with 0. A store that fails ends the
 //! process at once: nothing is acknowledged after that.
 
@@ -12,6 +12,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -22,7 +23,7 @@ use crate::clock::{self, Now};
 use crate::config::{self, Config, Flags, StoreKind};
 use crate::http;
 use crate::metrics::Metrics;
-use crate::store::{self, MemoryStore, Store, Writer};
+use crate::store::{self, MemoryStore, Records, Store, Writer};
 use crate::transport::listener::{Gate, Listener};
 use crate::transport::{Shared, tls, upgrade};
 use crate::twin::Rules;
@@ -120,10 +121,13 @@ async fn run(config: Config) -> Result<(), ServeError> {
     let rules = Rules::with_built_in(config.rules.clone());
     let (broker, restored) =
         Broker::restore(config.broker.clone(), rules, metrics, store.as_ref(), Now::read())?;
-    tracing::info!(?restored, "state restored");
+    let crate::broker::restore::Restored { devices, commands, .. } = restored;
+    tracing::info!(devices, commands, "registry restored; last values follow");
+    let records = store.records();
     let writer = start_writer(&broker, store, &config)?;
     let begun = broker.begin(writer, Now::read()).await;
     begun.map_err(|refusal| ServeError::Store(refusal.message))?;
+    let loader = start_loader(&broker)?;
     if config.dev {
         dev::credentials(&config.data_folder, &broker).await?;
     }
@@ -140,7 +144,7 @@ async fn run(config: Config) -> Result<(), ServeError> {
         let listening = listener.run(shared.clone(), gate.clone(), router.clone(), stopped.clone());
         tokio::spawn(listening);
     }
-    tokio::spawn(ticks(broker.clone(), stopped.clone()));
+    tokio::spawn(ticks(broker.clone(), records, stopped.clone()));
 
     stop.wait().await;
     tracing::info!("told to stop");
@@ -149,7 +153,13 @@ async fn run(config: Config) -> Result<(), ServeError> {
     stopping.send_replace(true);
     drain::connections(&broker, &config.drain, &mut stop).await;
     let closing = broker.clone();
-    let closed = tokio::task::spawn_blocking(move || closing.close()).await;
+    let close = move || {
+        let closed = closing.close();
+        // It ends after the run that it is at; a panic of it was told as the store's failure.
+        drop(loader.join());
+        closed
+    };
+    let closed = tokio::task::spawn_blocking(close).await;
     match closed {
         Ok(Ok(())) => Ok(()),
         Ok(Err(error)) => Err(ServeError::Store(error.to_string())),
@@ -169,14 +179,34 @@ fn start_writer(
             broker.committed(tickets);
         }
     };
-    let on_failure = |error: &store::StoreError| {
-        let text = format!("hub: the store failed, nothing more is acknowledged: {error}\n");
-        // The line is lost only where nobody reads stderr.
-        drop(std::io::stderr().write_all(text.as_bytes()));
-        std::process::exit(STORE_FAILED);
-    };
+    let records = store.records();
+    let on_failure = move |error: &store::StoreError| store_failed(&*records, error);
     Writer::start(store, config.writer, clock::mono, on_commit, on_failure)
         .map_err(|source| ServeError::System { what: "can't start the store's thread", source })
+}
+
+/// Brings the last values into memory while the hub works. Its failures are found by the ticks.
+fn start_loader(broker: &Arc<Broker>) -> Result<JoinHandle<()>, ServeError> {
+    let broker = broker.clone();
+    let began = clock::mono();
+    let load = move || {
+        let Some(restored) = broker.load_values() else { return };
+        let ms = clock::mono().saturating_duration_since(began).as_millis();
+        tracing::info!(?restored, ms, "state restored: all last values are in memory");
+    };
+    let started = std::thread::Builder::new().name("loader".to_owned()).spawn(load);
+    started.map_err(|source| ServeError::System { what: "can't start the loader's thread", source })
+}
+
+/// Ends the process: what it has not acknowledged is lost, and nothing more can be.
+fn store_failed(records: &dyn Records, error: &store::StoreError) -> ! {
+    if error.may_be_damage() {
+        records.distrust();
+    }
+    let text = format!("hub: the store failed, nothing more is acknowledged: {error}\n");
+    // The line is lost only where nobody reads stderr.
+    drop(std::io::stderr().write_all(text.as_bytes()));
+    std::process::exit(STORE_FAILED);
 }
 
 /// Binds everything, and says where on stdout, one line each.
@@ -206,14 +236,19 @@ fn listeners(
     Ok(listeners)
 }
 
-/// Lets the time of ledger and presence pass.
-async fn ticks(broker: Arc<Broker>, mut stopped: watch::Receiver<bool>) {
+/// Lets the time of ledger and presence pass, and looks after the loader.
+async fn ticks(broker: Arc<Broker>, records: Arc<dyn Records>, mut stopped: watch::Receiver<bool>) {
     let started: Instant = clock::mono();
     let mut interval = tokio::time::interval(TICK);
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            _ = interval.tick() => broker.tick(Now::read(), started),
+            _ = interval.tick() => {
+                broker.tick(Now::read(), started);
+                if let Some(error) = broker.loading_fault() {
+                    store_failed(&*records, &error);
+                }
+            }
             _ = stopped.wait_for(|stopped| *stopped) => return,
         }
     }

@@ -2,10 +2,13 @@
 //! an implementation. What only a store on disk can do is tested in `open`.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 
 use bytes::Bytes;
 
-use super::{KEY_SIZE_MAX, MemoryStore, Operation, Store, Table, TooLarge, VALUE_SIZE_MAX};
+use super::{
+    KEY_SIZE_MAX, MemoryStore, Operation, Records, Store, Table, TooLarge, VALUE_SIZE_MAX,
+};
 
 macro_rules! suite {
     ($implementation:ident, $fixture:expr, [$($behaviour:ident),* $(,)?]) => {
@@ -40,6 +43,9 @@ suites![
     a_batch_of_ten_thousand_is_there_whole,
     the_largest_records_fit_side_by_side,
     an_empty_batch_changes_nothing,
+    a_visit_begins_at_a_key_and_ends_when_the_visitor_breaks_off,
+    a_visit_ends_with_its_table,
+    records_are_read_while_the_store_commits,
 ];
 
 struct Fixture<G> {
@@ -161,6 +167,40 @@ fn an_empty_batch_changes_nothing(store: &mut dyn Store) {
     assert_eq!(records(store, Table::Device), [record(b"a", b"1")]);
 }
 
+fn a_visit_begins_at_a_key_and_ends_when_the_visitor_breaks_off(store: &mut dyn Store) {
+    commit(store, [b"a", b"c", b"d", b"e"].map(|key| put(key, b"")));
+
+    assert_eq!(keys(&*store.records(), b"c", 2), ["c", "d"]);
+    assert_eq!(keys(&*store.records(), b"b", 2), ["c", "d"]);
+    assert_eq!(keys(&*store.records(), b"cc", 9), ["d", "e"]);
+    assert_eq!(keys(&*store.records(), b"f", 9), [""; 0]);
+}
+
+fn a_visit_ends_with_its_table(store: &mut dyn Store) {
+    for table in Table::ALL {
+        let operation = Operation::put(table, b"same", Bytes::new()).expect("short");
+        commit(store, [operation]);
+    }
+
+    assert_eq!(keys(&*store.records(), b"", 9), ["same"]);
+    assert_eq!(keys(&*store.records(), b"t", 9), [""; 0]);
+}
+
+fn records_are_read_while_the_store_commits(store: &mut dyn Store) {
+    let name = |index: u32| format!("{index:05}").into_bytes();
+    commit(store, (0..2000).map(|index| put(&name(index), b"old")).collect::<Vec<_>>());
+    let records = store.records();
+
+    let reader = std::thread::spawn(move || {
+        (0..20).map(|_| keys(&*records, b"", usize::MAX).len()).collect::<Vec<_>>()
+    });
+    for round in 0..50 {
+        commit(store, (0..40).map(|i| put(&name(round * 40 + i), b"newer")).collect::<Vec<_>>());
+    }
+
+    assert_eq!(reader.join().expect("no panic"), [2000; 20]);
+}
+
 #[test]
 fn what_is_too_large_is_refused_and_named() {
     let long = vec![0; KEY_SIZE_MAX + 1];
@@ -192,6 +232,17 @@ fn records(store: &dyn Store, table: Table) -> Vec<(Vec<u8>, Vec<u8>)> {
     let mut found = Vec::new();
     let scanned = store.scan(table, &mut |key, value| found.push(record(key, value)));
     scanned.expect("the store is healthy");
+    found
+}
+
+/// At most so many keys of devices from `from` on.
+fn keys(records: &dyn Records, from: &[u8], count: usize) -> Vec<String> {
+    let mut found = Vec::new();
+    let visited = records.visit(Table::Device, from, &mut |key, _| {
+        found.push(String::from_utf8_lossy(key).into_owned());
+        if found.len() < count { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    });
+    visited.expect("the store is healthy");
     found
 }
 

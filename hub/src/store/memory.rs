@@ -3,37 +3,58 @@
 //! It behaves as `sled` does in everything but durability; `conformance` holds both to that.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bytes::Bytes;
+use parking_lot::RwLock;
 
-use super::{Operation, Store, StoreError, Table};
+use super::{Operation, Records, Store, StoreError, Table, Visitor};
 
-/// Records in memory. Nothing bounds their number but the limits of those who write them.
-#[derive(Debug, Default)]
+/// Records in memory. Nothing bounds their number but the limits of those who write them. A clone is
+/// the same store.
+#[derive(Debug, Default, Clone)]
 pub struct MemoryStore {
+    kept: Arc<Kept>,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
     /// By stored key: the table's prefix, then the key.
-    records: BTreeMap<Box<[u8]>, Bytes>,
+    records: RwLock<BTreeMap<Box<[u8]>, Bytes>>,
 }
 
 impl Store for MemoryStore {
-    fn scan(&self, table: Table, visit: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), StoreError> {
-        let first: Box<[u8]> = Box::new([table.prefix()]);
-        self.records
-            .range(first..)
-            .take_while(|(key, _)| key.first() == Some(&table.prefix()))
-            .for_each(|(key, value)| visit(&key[1..], value));
-        Ok(())
+    fn records(&self) -> Arc<dyn Records> {
+        self.kept.clone()
     }
 
     fn commit(&mut self, batch: &[Operation]) -> Result<(), StoreError> {
+        let mut records = self.kept.records.write();
         for operation in batch {
             let key = operation.stored_key.clone();
             match &operation.value {
                 // A slice of a receive buffer would keep all of that buffer alive.
-                Some(value) => self.records.insert(key, Bytes::copy_from_slice(value)),
-                None => self.records.remove(&key),
+                Some(value) => records.insert(key, Bytes::copy_from_slice(value)),
+                None => records.remove(&key),
             };
         }
         Ok(())
+    }
+}
+
+impl Records for Kept {
+    fn visit(&self, table: Table, from: &[u8], visit: &mut Visitor<'_>) -> Result<(), StoreError> {
+        let first = [&[table.prefix()], from].concat().into_boxed_slice();
+        let records = self.records.read();
+        for (key, value) in records.range(first..) {
+            if key.first() != Some(&table.prefix()) || visit(&key[1..], value).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn distrust(&self) {
+        // Nothing outlives the process.
     }
 }

@@ -1,7 +1,7 @@
 //! Keeps the hub's state over restarts.
 //!
-//! While the hub runs, the truth is in memory; the store is read once, at the start, and then only
-//! written. It knows no lamps and no commands: a record is a key in a [`Table`] with a value of
+//! While the hub runs, the truth is in memory; the store is read once, during and after the start, and
+//! then only written. It knows no lamps and no commands: a record is a key in a [`Table`] with a value of
 //! bytes that `twin`, `ledger` and the registries encode.
 //!
 //! ```text
@@ -9,6 +9,8 @@
 //!   broker ──▶ Writer ──▶ Pending ──▶ thread `store` ──▶ Store ─┬─▶ SledStore ──▶ <data>/state/
 //!     ▲                                  │                      └─▶ MemoryStore
 //!     └────────── tickets, in order ◀────┘
+//!
+//!   broker ◀── Records ◀── read by anyone, until all is in memory
 //! ```
 //!
 //! Read this file first, then `writer` (and `pending`, its queue), then `sled`, then `open` (and
@@ -20,7 +22,7 @@
 //! - A batch is there whole after a crash, or not at all.
 //! - The first commit that fails is the last: nothing is acknowledged after it, and nothing is
 //!   tried again, because a failed sync says nothing about the data of earlier writes.
-//! - A folder that the engine can't open is renamed and never deleted.
+//! - A folder that the engine can't open, or whose records can't be read, is renamed and never deleted.
 //!
 //! # Cost
 //!
@@ -39,10 +41,13 @@ mod writer;
 mod conformance;
 
 use std::io;
+use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
 pub use self::memory::MemoryStore;
+pub(crate) use self::open::panic_message;
 pub use self::open::{DataLock, OpenError, OpenSettings, Opened, open};
 pub use self::pending::{BusyReason, PendingLimits};
 pub use self::sled::SledStore;
@@ -153,13 +158,36 @@ pub enum TooLarge {
 
 /// Where records are kept. [`Writer`] is the only one that commits.
 pub trait Store: Send + 'static {
+    /// A way to read that stays when the store is the writer's.
+    fn records(&self) -> Arc<dyn Records>;
+
     /// Visits all records of a table, in the order of their keys.
-    fn scan(&self, table: Table, visit: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), StoreError>;
+    fn scan(&self, table: Table, visit: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), StoreError> {
+        self.records().visit(table, &[], &mut |key, value| {
+            visit(key, value);
+            ControlFlow::Continue(())
+        })
+    }
 
     /// Applies all operations, in their order, or none; they are on disk when this returns.
     ///
     /// After an error the store takes no further commit.
     fn commit(&mut self, batch: &[Operation]) -> Result<(), StoreError>;
+}
+
+/// What a visitor of records is: it gets a key and its value, and says whether to go on.
+pub type Visitor<'v> = dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'v;
+
+/// Reads records, also while the writer commits: a record is then seen as it was or as it will be.
+/// Holding it keeps the store open. It waits for the disk.
+pub trait Records: std::fmt::Debug + Send + Sync {
+    /// Visits the records of a table from the key `from` on, in the order of their keys, until the
+    /// visitor breaks off.
+    fn visit(&self, table: Table, from: &[u8], visit: &mut Visitor<'_>) -> Result<(), StoreError>;
+
+    /// Has the next opening read every record before it trusts the store. Called where reading or
+    /// writing failed in a way that damage explains.
+    fn distrust(&self);
 }
 
 /// Why a store can't be read or written any more. There is no retry.
@@ -173,8 +201,21 @@ pub enum StoreError {
     Engine { source: ::sled::Error },
     #[error("the thread of the store panicked: {message}")]
     Panicked { message: String },
+    #[error("reading the records does not get on")]
+    Stuck,
     #[error("the data could not be synced to disk: {source}")]
     Sync { source: io::Error },
+}
+
+impl StoreError {
+    /// Whether damaged files may be the reason, so that the next opening has to look at all of them.
+    pub fn may_be_damage(&self) -> bool {
+        match self {
+            Self::Engine { source } => !open::is_refused(source),
+            Self::Panicked { .. } | Self::Stuck => true,
+            Self::Broken | Self::Deleted | Self::Sync { .. } => false,
+        }
+    }
 }
 
 impl From<::sled::Error> for StoreError {

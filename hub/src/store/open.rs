@@ -13,6 +13,10 @@
 //! reach the fresh one. What the system refuses (no space, no permission, a failing disk) is no
 //! damage, and never leads to a fresh start.
 //!
+//! To read every record takes seconds where there are a million, so the last values, which are most of
+//! them, are read only after the start. If that fails, or a commit does, the hub ends and leaves a mark
+//! (`Records::distrust`): with it the next opening reads every record, and damage shows here.
+//!
 //! What can't be seen: a log whose end is damaged looks to sled like one whose end was never written.
 //! It then opens as it was before that point.
 
@@ -203,7 +207,7 @@ fn bounded<R: Send + 'static>(
 }
 
 /// The text that a panic was raised with.
-pub(super) fn panic_message(panic: &(dyn Any + Send)) -> String {
+pub(crate) fn panic_message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
     text.unwrap_or_else(|| "no message".to_owned())
@@ -212,6 +216,7 @@ pub(super) fn panic_message(panic: &(dyn Any + Send)) -> String {
 fn open_verified(folder: Arc<OwnedFd>) -> Result<SledStore, Fault> {
     let store = SledStore::open(folder).map_err(fault)?;
     store.verify().map_err(fault)?;
+    store.trust().map_err(|error| fault(error.into()))?;
     Ok(store)
 }
 
@@ -230,6 +235,11 @@ fn fault(error: ::sled::Error) -> Fault {
         ::sled::Error::Io(error) if is_refusal(&error) => Fault::Refused(error),
         error => Fault::Damaged(error.to_string()),
     }
+}
+
+/// Whether sled could not go on because the system said no.
+pub(super) fn is_refused(error: &::sled::Error) -> bool {
+    matches!(error, ::sled::Error::Io(error) if is_refusal(error))
 }
 
 /// Whether the system, and not the content of the files, is the reason.

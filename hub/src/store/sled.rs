@@ -31,11 +31,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use ::sled::{Batch, Config, Db, Mode as SledMode};
-use rustix::fs::{Dir, FileType, Mode, OFlags};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
 
-use super::{Operation, Store, StoreError, Table};
+use super::{Operation, Records, Store, StoreError, Table, Visitor};
 
-/// Bytes that sled keeps of its pages. The hub reads them only at the start.
+/// A file of ours beside sled's: while it is there, an opening reads every record.
+pub(super) const DISTRUST_MARK: &CStr = c"distrusted";
+
+/// Bytes that sled keeps of its pages. The hub reads them only during and after the start.
 const CACHE_SIZE: u64 = 64 * 1_024 * 1_024;
 
 /// Milliseconds between two rounds of sled's own thread, the only one that reclaims space.
@@ -53,7 +56,15 @@ pub struct SledStore {
     /// A commit failed; there is no other.
     broken: bool,
     /// sled reaches its files through this (see `path_of`), so it has to go last.
-    _folder: Arc<OwnedFd>,
+    folder: Arc<OwnedFd>,
+}
+
+/// Reads a database beside its [`SledStore`].
+#[derive(Debug)]
+struct SledRecords {
+    db: Db,
+    /// Goes last, as in [`SledStore`].
+    folder: Arc<OwnedFd>,
 }
 
 impl SledStore {
@@ -74,12 +85,33 @@ impl SledStore {
         log.sync_all()?;
         rustix::fs::fsync(&folder).map_err(io::Error::from)?;
         let blobs = OwnedFd::from(blobs);
-        Ok(Self { db, log, blobs, blobs_synced: HashSet::new(), broken: false, _folder: folder })
+        Ok(Self { db, log, blobs, blobs_synced: HashSet::new(), broken: false, folder })
     }
 
-    /// Reads every record, so that damage shows now and not while the hub runs.
+    /// Reads the records that the hub needs before it is ready, so that damage shows now and not while
+    /// it runs; every record, if an earlier run found a reason to.
     pub(super) fn verify(&self) -> Result<(), ::sled::Error> {
-        self.db.iter().try_for_each(|record| record.map(drop))
+        let is_marked = rustix::fs::accessat(
+            &self.folder,
+            DISTRUST_MARK,
+            rustix::fs::Access::EXISTS,
+            AtFlags::empty(),
+        );
+        if is_marked.is_ok() {
+            tracing::warn!("an earlier run could not read or write the state: reading all of it");
+            return self.db.iter().try_for_each(|record| record.map(drop));
+        }
+        let early = Table::ALL.into_iter().filter(|table| *table != Table::LastValue);
+        early.flat_map(|table| self.db.scan_prefix([table.prefix()])).try_for_each(|r| r.map(drop))
+    }
+
+    /// Takes the mark away, after everything was read.
+    pub(super) fn trust(&self) -> io::Result<()> {
+        match rustix::fs::unlinkat(&self.folder, DISTRUST_MARK, AtFlags::empty()) {
+            Ok(()) => Ok(rustix::fs::fsync(&self.folder)?),
+            Err(rustix::io::Errno::NOENT) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn write(&mut self, batch: &[Operation]) -> Result<(), StoreError> {
@@ -129,13 +161,34 @@ impl SledStore {
     }
 }
 
-impl Store for SledStore {
-    fn scan(&self, table: Table, visit: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), StoreError> {
-        for record in self.db.scan_prefix([table.prefix()]) {
+impl Records for SledRecords {
+    fn visit(&self, table: Table, from: &[u8], visit: &mut Visitor<'_>) -> Result<(), StoreError> {
+        let mut first = Vec::with_capacity(1 + from.len());
+        first.push(table.prefix());
+        first.extend_from_slice(from);
+        for record in self.db.range(first..) {
             let (key, value) = record?;
-            visit(&key[1..], &value);
+            if key.first() != Some(&table.prefix()) || visit(&key[1..], &value).is_break() {
+                break;
+            }
         }
         Ok(())
+    }
+
+    fn distrust(&self) {
+        let flags = OFlags::CREATE | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let mode = Mode::RUSR | Mode::WUSR;
+        let marked = rustix::fs::openat(&self.folder, DISTRUST_MARK, flags, mode)
+            .and_then(|_| rustix::fs::fsync(&self.folder));
+        if let Err(error) = marked {
+            tracing::error!(%error, "the state could not be marked for a closer look");
+        }
+    }
+}
+
+impl Store for SledStore {
+    fn records(&self) -> Arc<dyn Records> {
+        Arc::new(SledRecords { db: self.db.clone(), folder: self.folder.clone() })
     }
 
     fn commit(&mut self, batch: &[Operation]) -> Result<(), StoreError> {

@@ -28,7 +28,7 @@ const FLOOD_CHANNELS: usize = 50;
 const FLOOD_PAYLOAD: usize = 1024;
 
 /// The newest of each channel: where it is in the hub's order, and what it says.
-type Values = BTreeMap<String, (u64, Vec<u8>)>;
+pub(crate) type Values = BTreeMap<String, (u64, Vec<u8>)>;
 
 /// Fault 14, with fewer channels.
 #[tokio::test(flavor = "multi_thread")]
@@ -97,12 +97,12 @@ async fn a_dashboard_that_stops_reading_is_not_cut_and_ends_up_equal_to_the_hub(
 }
 
 /// A value that tells which it is.
-fn text_of(at: usize) -> Vec<u8> {
+pub(crate) fn text_of(at: usize) -> Vec<u8> {
     format!("value {at}").into_bytes()
 }
 
 /// Publishes many values, many envelopes in a message, and waits until all are handled.
-async fn publish(
+pub(crate) async fn publish(
     operator: &mut Person,
     range: Range<usize>,
     make: impl Fn(usize) -> (String, Vec<u8>),
@@ -132,7 +132,7 @@ fn take(seen: &mut Values, message: &Message) {
 }
 
 /// Values of which each channel has one.
-fn values_of(messages: Vec<Message>) -> Values {
+pub(crate) fn values_of(messages: Vec<Message>) -> Values {
     let mut values = Values::new();
     for message in messages {
         let payload = person::payload(&message).to_vec();
