@@ -82,7 +82,8 @@ fn writer(file: &File) -> Result<store::WriterSettings, ConfigError> {
     let range = Duration::ZERO..=Duration::from_millis(200);
     let window = span("data.commit_window", file.data.commit_window, range)?;
     Ok(store::WriterSettings {
-        window,
+        // Memory doesn't wear: nothing is gained by waiting.
+        window: if file.data.store == StoreKind::Memory { Duration::ZERO } else { window },
         #[cfg(feature = "broken-ack")]
         ack_before_sync: file.data.broken_ack,
         ..store::WriterSettings::default()
