@@ -24,6 +24,9 @@ hub=$BIN/hub
 sim=$BIN/device-sim
 work=
 hub_pid=
+# What it says on stdout and stderr.
+hub_out=
+hub_log=
 hub_on=()
 sim_on=()
 # Of the next hub: its settings, and where it listens.
@@ -66,16 +69,16 @@ now_ms() {
 # Starts a hub on this data folder, and waits until it listens.
 start_hub() {
     local data=$1 deadline=$((SECONDS + READY_SECONDS_MAX))
-    : >"$work/hub.out"
+    : >"$hub_out"
     "${hub_on[@]}" "$hub" serve --dev --data-dir "$data" \
         --listen "$listen_tls" --listen-plain "$listen_plain" "${hub_settings[@]}" \
-        >"$work/hub.out" 2>"$work/hub.log" &
+        >"$hub_out" 2>"$hub_log" &
     hub_pid=$!
     # Or the shell would announce its end by `kill -9`, which is part of the plan.
     disown "$hub_pid"
     until [[ -n $(address_of ws) ]]; do
         if ! kill -0 "$hub_pid" 2>/dev/null || ((SECONDS > deadline)); then
-            tail -n 20 "$work/hub.log" >&2
+            tail -n 20 "$hub_log" >&2
             fail "the hub did not become ready"
         fi
         sleep 0.02
@@ -84,7 +87,7 @@ start_hub() {
 
 # Where the hub listens with this scheme.
 address_of() {
-    sed -n "s/^ready \($1:[^ ]*\).*/\1/p" "$work/hub.out"
+    sed -n "s/^ready \($1:[^ ]*\).*/\1/p" "$hub_out"
 }
 
 # Ends the hub with this signal; waits for it, and kills it if it hangs.
@@ -117,7 +120,7 @@ measure() {
         --hub "$(address_of "$scheme")" --ca-file "$data/dev/ca.pem" \
         --token-file "$data/dev/operator.token" "$@" >"$work/$name.rows"; then
         note "  $name could not be measured; the hub's last words:"
-        tail -n 5 "$work/hub.log" >&2
+        tail -n 5 "$hub_log" >&2
         return 1
     fi
 }
@@ -168,14 +171,14 @@ restarts() {
 # Waits until the hub has all values in memory. A hub that says nothing of it had them when it listened.
 until_loaded() {
     local deadline=$((SECONDS + READY_SECONDS_MAX))
-    until grep -q 'values loaded\|state restored.* values: [0-9]' "$work/hub.log"; do
+    until grep -q 'values loaded\|state restored.* values: [0-9]' "$hub_log"; do
         ((SECONDS < deadline)) || return 0
         sleep 0.02
     done
 }
 
 values_restored() {
-    sed -n 's/.*\(state restored\|values loaded\).* values[:=] *\([0-9]*\).*/\2/p' "$work/hub.log" | tail -n 1
+    sed -n 's/.*\(state restored\|values loaded\).* values[:=] *\([0-9]*\).*/\2/p' "$hub_log" | tail -n 1
 }
 
 # The value of a figure in a scenario's rows; nothing if it was not measured.
@@ -256,6 +259,7 @@ print_json() {
 prepare() {
     [[ -x $hub && -x $sim ]] || fail "no programs in $BIN; run: make bench"
     work=$(mktemp -d)
+    hub_out=$work/hub.out hub_log=$work/hub.log
     trap clean_up EXIT
     trap 'exit 130' INT TERM
     divide_cores

@@ -1,13 +1,15 @@
 //! Measures parts of the hub by themselves: `cargo bench --package hub --bench parts [part of a name]`.
 //!
 //! Read with the whole-system figures of `deploy/bench.sh`: these here say which part has moved. All
-//! together they take a bit over a minute.
+//! together they take a bit over a minute. With `--instructions=<number>,<rounds>` it runs one part for
+//! an instruction counter instead; see `instructions`.
 
 use std::time::Duration;
 
-use criterion::{Criterion, criterion_group, criterion_main};
+use criterion::{Criterion, criterion_group};
 
 mod codec;
+mod instructions;
 mod ledger;
 mod mailbox;
 mod matching;
@@ -19,4 +21,16 @@ criterion_group! {
         .measurement_time(Duration::from_millis(1_500));
     targets = codec::measure, matching::measure, mailbox::measure, ledger::measure
 }
-criterion_main!(parts);
+
+fn main() {
+    for argument in std::env::args().skip(1) {
+        if argument == "--instructions" {
+            return instructions::list();
+        }
+        if let Some(wanted) = argument.strip_prefix("--instructions=") {
+            return instructions::run(wanted);
+        }
+    }
+    parts();
+    Criterion::default().configure_from_args().final_summary();
+}
