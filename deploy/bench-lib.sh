@@ -168,17 +168,17 @@ restarts() {
     note "  $((SECONDS - began)) s"
 }
 
-# Waits until the hub has all values in memory. A hub that says nothing of it had them when it listened.
+# Waits until the hub says that all values are in memory.
 until_loaded() {
     local deadline=$((SECONDS + READY_SECONDS_MAX))
-    until grep -q 'values loaded\|state restored.* values: [0-9]' "$hub_log"; do
+    until [[ -n $(values_restored) ]]; do
         ((SECONDS < deadline)) || return 0
         sleep 0.02
     done
 }
 
 values_restored() {
-    sed -n 's/.*\(state restored\|values loaded\).* values[:=] *\([0-9]*\).*/\2/p' "$hub_log" | tail -n 1
+    sed -n 's/.*state restored.* values: \([0-9]*\).*/\1/p' "$hub_log"
 }
 
 # The value of a figure in a scenario's rows; nothing if it was not measured.

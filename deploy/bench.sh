@@ -25,7 +25,10 @@ CONNECTIONS_FROM=1000
 CONNECTIONS_WISHED=18000
 VALUES=100000
 # A rule for channels that keep nothing.
-PLAIN_RULE='channel=[{pattern="bench.plain.*",last="none",durable=false}]'
+PLAIN_RULE='[[channel]]
+pattern = "bench.plain.*"
+last = "none"
+durable = false'
 
 rows() {
     local idle="idle, $CONNECTIONS_FROM to $connections" burst
@@ -69,6 +72,7 @@ rows() {
     connect_rows connects-resumed-certificates 'connects wss, resumed, certificates' -
     row connects-resumed connects resumed 'connects wss, resumed' 'resumed' '' '>=' "$CONNECTS"
     row wire 'wire, a report' payload 'bytes of a report' 'payload' bytes -
+    row wire 'wire, a report' 'overhead upwards' 'bytes of a report' 'overhead without ack' bytes -
     row wire 'wire, a report' overhead 'bytes of a report' 'overhead, its own ack included' bytes '<=' 25
     row wire 'wire, a report' 'overhead, 8 at once' 'bytes of a report' 'overhead, 8 at once' bytes '<=' 25
     row wire 'wire, a report' 'overhead of mqtt' 'bytes of a report' 'overhead of MQTT, QoS 1 [3]' bytes -
@@ -103,7 +107,8 @@ connections=$(connections_of "$CONNECTIONS_WISHED")
 ((connections > CONNECTIONS_FROM)) || fail "too few descriptors to measure idle connections"
 
 scenario fan-out ws fan-out --subscribers 1000 --bursts 1,8,32 --duration 8s
-hub_settings=("${HUB_SETTINGS[@]}" --set "$PLAIN_RULE")
+echo "$PLAIN_RULE" >"$work/plain.toml"
+hub_settings=("${HUB_SETTINGS[@]}" --config "$work/plain.toml")
 scenario plain ws plain --publishers 2000 --rates 10000,30000,50000,70000 --duration 6s
 hub_settings=("${HUB_SETTINGS[@]}")
 scenario fan-in ws fan-in --devices 2000 --rate 10100 --duration 15s

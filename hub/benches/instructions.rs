@@ -23,17 +23,41 @@ const PARTS: [Part; 16] = [
     Part { name: "codec: report in, JSON", operations: 1, prepare: codec::json_in },
     Part { name: "codec: payload checked", operations: 1, prepare: codec::payload_checked },
     Part { name: "codec: report drafted and placed", operations: 1, prepare: codec::placed },
-    Part { name: "codec: made JSON for the first reader", operations: 1, prepare: codec::made_json },
-    Part { name: "codec: joined for a reader, binary", operations: codec::BURST, prepare: codec::joined_binary },
-    Part { name: "codec: joined for a reader, JSON", operations: codec::BURST, prepare: codec::joined_json },
+    Part {
+        name: "codec: made JSON for the first reader",
+        operations: 1,
+        prepare: codec::made_json,
+    },
+    Part {
+        name: "codec: joined for a reader, binary",
+        operations: codec::BURST,
+        prepare: codec::joined_binary,
+    },
+    Part {
+        name: "codec: joined for a reader, JSON",
+        operations: codec::BURST,
+        prepare: codec::joined_json,
+    },
     Part { name: "matching: trie with 10,000 patterns", operations: 1, prepare: matching::asked },
     Part { name: "matching: receivers remembered", operations: 1, prepare: matching::recalled },
     Part { name: "matching: receivers after a change", operations: 2, prepare: matching::changed },
-    Part { name: "matching: walk over 1,000 receivers", operations: 1_000, prepare: matching::walked },
+    Part {
+        name: "matching: walk over 1,000 receivers",
+        operations: 1_000,
+        prepare: matching::walked,
+    },
     Part { name: "mailbox: one offered and taken", operations: 1, prepare: mailbox::one },
-    Part { name: "mailbox: bursts of 32 offered and taken", operations: 32, prepare: mailbox::burst },
+    Part {
+        name: "mailbox: bursts of 32 offered and taken",
+        operations: 32,
+        prepare: mailbox::burst,
+    },
     Part { name: "mailbox: acknowledged and taken", operations: 1, prepare: mailbox::acked },
-    Part { name: "mailbox: offered to one that lags", operations: 1, prepare: mailbox::offered_to_lagging },
+    Part {
+        name: "mailbox: offered to one that lags",
+        operations: 1,
+        prepare: mailbox::offered_to_lagging,
+    },
     Part { name: "ledger: a command's whole life", operations: 1, prepare: ledger::life },
 ];
 

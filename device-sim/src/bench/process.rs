@@ -60,6 +60,18 @@ impl Meter {
     }
 }
 
+/// KiB that the kernel holds for TCP, of all processes: what was written and not yet read.
+pub(super) fn sockets_kib() -> Option<f64> {
+    let text = fs::read_to_string("/proc/net/sockstat").ok()?;
+    let pages = tcp_pages(&text)? as f64;
+    Some(pages * rustix::param::page_size() as f64 / 1024.0)
+}
+
+fn tcp_pages(sockstat: &str) -> Option<u64> {
+    let line = sockstat.lines().find(|line| line.starts_with("TCP:"))?;
+    line.rsplit_once("mem ")?.1.trim().parse().ok()
+}
+
 /// Fields 14 and 15; the name in field 2 may hold spaces and brackets.
 fn cpu_ticks(stat: &str) -> Option<u64> {
     let (_, rest) = stat.rsplit_once(')')?;
@@ -82,6 +94,8 @@ mod tests {
     fn the_kernels_files_are_read_also_with_an_odd_name() {
         let stat = "12 (a ) b) S 1 2 3 4 5 6 7 8 9 10 700 300 0 0 20 0 5 0 99";
         assert_eq!(cpu_ticks(stat), Some(1_000));
+        let sockstat = "sockets: used 9\nTCP: inuse 5 orphan 0 tw 0 alloc 7 mem 12\nUDP: mem 3\n";
+        assert_eq!(tcp_pages(sockstat), Some(12));
         assert_eq!(kib_of("0-1 ---p\nRss:   2048 kB\nPss: 1 kB\n", "Rss:"), Some(2_048));
     }
 

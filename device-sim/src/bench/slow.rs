@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::peers::{self, Knock};
+use super::process::sockets_kib;
 use super::{Bench, Row};
 use crate::clock::{Clock, Micros};
 use crate::hub::HubError;
@@ -49,7 +50,7 @@ pub(super) struct Settings {
     #[arg(long, value_parser = crate::args::span, default_value = "20s")]
     calm: Duration,
     /// How long some are slow
-    #[arg(long, value_parser = crate::args::span, default_value = "45s")]
+    #[arg(long, value_parser = crate::args::span, default_value = "60s")]
     trouble: Duration,
 }
 
@@ -99,7 +100,7 @@ pub(super) async fn run(bench: &Bench, settings: &Settings) -> Result<Vec<Row>, 
     tokio::time::sleep(REST).await;
     let calm = publish(bench, &mut publisher, settings.rate, settings.calm).await?;
     tokio::time::sleep(REST).await;
-    let before = bench.process.resident_kib();
+    let (before, kernel) = (bench.process.resident_kib(), sockets_kib());
     trouble.send_replace(true);
     let troubled = publish(bench, &mut publisher, settings.rate, settings.trouble).await?;
     tokio::time::sleep(REST).await;
