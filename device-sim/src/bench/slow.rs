@@ -106,12 +106,16 @@ pub(super) async fn run(bench: &Bench, settings: &Settings) -> Result<Vec<Row>, 
     tokio::time::sleep(REST).await;
     let grown = before.zip(bench.process.peak_kib()).map(|(from, to)| (to - from) / 1024.0);
     let row = row(settings, &parts, calm, troubled).with_known("memory grew", grown, "MiB");
-    let named = bench.counted("closed_total{code=\"4001\"}").await?;
-    let row = row.with("gaps told", bench.counted("gaps_total").await?, "").with(
-        "closed as slow",
-        named,
-        "",
-    );
+    let held = kernel.zip(sockets_kib()).map(|(from, to)| (to - from) / 1024.0);
+    let gaps = bench.counted("gaps_total").await?;
+    let closed = bench.counted("closed_total{code=\"4001\"}").await?;
+    let silent = bench.counted("closed_total{code=\"4002\"}").await?;
+    let row = row
+        .with_known("kernel memory grew", held, "MiB")
+        .with("named", gaps + closed + silent, "")
+        .with("gaps told", gaps, "")
+        .with("closed as slow", closed, "")
+        .with("closed without pong", silent, "");
     reading.shutdown().await;
     Ok(vec![row])
 }

@@ -5,11 +5,13 @@
 //! the same address. Devices come back as the protocol tells them, or as badly as clients do that know
 //! nothing but a fixed wait.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use proto::limits;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -73,6 +75,8 @@ struct Storm {
     lost: Counter,
     back: Counter,
     failures: Counter,
+    /// Why tries failed, and how often.
+    reasons: Mutex<BTreeMap<String, u64>>,
     recovery: Latency,
     totals: Totals,
 }
@@ -88,6 +92,7 @@ pub(super) async fn run(bench: &Bench, settings: &Settings) -> Result<Vec<Row>, 
         lost: Counter::default(),
         back: Counter::default(),
         failures: Counter::default(),
+        reasons: Mutex::default(),
         recovery: Latency::default(),
         totals: Totals::default(),
     });
@@ -105,9 +110,25 @@ pub(super) async fn run(bench: &Bench, settings: &Settings) -> Result<Vec<Row>, 
     signal::give(Some(&settings.standing_file)).map_err(io)?;
     let all = settings.devices as u64;
     wait_for_end(&storm, all, settings.patience).await;
+    storm.explain();
     let row = row(&storm, all);
     living.shutdown().await;
     Ok(vec![row])
+}
+
+impl Storm {
+    fn failed(&self, error: &LinkError) {
+        self.failures.add();
+        *self.reasons.lock().entry(error.to_string()).or_default() += 1;
+    }
+
+    /// Says on stderr why tries failed: the figure alone doesn't tell a hub that was away from one that
+    /// refuses.
+    fn explain(&self) {
+        for (reason, count) in self.reasons.lock().iter() {
+            eprintln!("device-sim: {count} tries failed: {reason}");
+        }
+    }
 }
 
 /// Until all are back, or patience is at its end.
@@ -205,7 +226,7 @@ async fn come_back(
         };
         match opened {
             Ok((link, admitted)) => return (link, admitted.reconnect_window_s),
-            Err(_) => storm.failures.add(),
+            Err(error) => storm.failed(&error),
         }
         wait = match storm.policy {
             Policy::Protocol => Duration::from_millis(step_ms).mul_f64(random.share()),
