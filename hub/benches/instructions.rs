@@ -41,11 +41,7 @@ const PARTS: [Part; 16] = [
     Part { name: "matching: trie with 10,000 patterns", operations: 1, prepare: matching::asked },
     Part { name: "matching: receivers remembered", operations: 1, prepare: matching::recalled },
     Part { name: "matching: receivers after a change", operations: 2, prepare: matching::changed },
-    Part {
-        name: "matching: walk over 1,000 receivers",
-        operations: 1_000,
-        prepare: matching::walked,
-    },
+    Part { name: "matching: walk over 1,000 receivers", operations: 1, prepare: matching::walked },
     Part { name: "mailbox: one offered and taken", operations: 1, prepare: mailbox::one },
     Part {
         name: "mailbox: bursts of 32 offered and taken",
