@@ -69,8 +69,8 @@ rows() {
     connect_rows connects-wss 'connects wss, full handshake' 450
     connect_rows connects-certificates 'connects wss, certificates' 800
     connect_rows connects-resumed 'connects wss, resumed' 400
-    connect_rows connects-resumed-certificates 'connects wss, resumed, certificates' -
     row connects-resumed connects resumed 'connects wss, resumed' 'resumed' '' '>=' "$CONNECTS"
+    connect_rows connects-resumed-certificates 'connects wss, resumed, certificates' -
     row wire 'wire, a report' payload 'bytes of a report' 'payload' bytes -
     row wire 'wire, a report' 'overhead upwards' 'bytes of a report' 'overhead without ack' bytes -
     row wire 'wire, a report' overhead 'bytes of a report' 'overhead, its own ack included' bytes '<=' 25

@@ -57,11 +57,10 @@ const PARTS: [Part; 16] = [
     Part { name: "ledger: a command's whole life", operations: 1, prepare: ledger::life },
 ];
 
-/// Prints what there is, one line each: number, operations of a round, name.
-pub(crate) fn list() {
-    for (number, part) in PARTS.iter().enumerate() {
-        println!("{number}\t{}\t{}", part.operations, part.name);
-    }
+/// What there is, one line each: number, operations of a round, name.
+pub(crate) fn list() -> String {
+    let parts = PARTS.iter().enumerate();
+    parts.map(|(number, part)| format!("{number}\t{}\t{}\n", part.operations, part.name)).collect()
 }
 
 /// Runs a part, as in `3,1000`: its number in the list, and for how many rounds.
