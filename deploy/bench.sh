@@ -109,7 +109,7 @@ connections=$(connections_of "$CONNECTIONS_WISHED")
 scenario fan-out ws fan-out --subscribers 1000 --bursts 1,8,32 --duration 8s
 echo "$PLAIN_RULE" >"$work/plain.toml"
 hub_settings=("${HUB_SETTINGS[@]}" --config "$work/plain.toml")
-scenario plain ws plain --publishers 2000 --rates 10000,30000,50000,70000 --duration 6s
+scenario plain ws plain --publishers 2000 --rates 10000,30000,52000,70000 --duration 6s
 hub_settings=("${HUB_SETTINGS[@]}")
 scenario fan-in ws fan-in --devices 2000 --rate 10100 --duration 15s
 scenario commands ws commands --devices 500 --rate 1000 --duration 10s
