@@ -3,7 +3,7 @@
 SHELL := /usr/bin/env bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo build test bench lint fmt tools clean
+.PHONY: help demo build test bench bench-long bench-instructions lint fmt tools clean
 
 CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
@@ -14,7 +14,7 @@ FEATURES := firmware-client/host,proto/json
 SCRIPTS := .ci/run $(wildcard deploy/*.sh tests/tools/*.sh)
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## Start a hub and 50 simulated lamps, and watch them; Ctrl-C ends it
 	$(CARGO) build --release --package hub --package device-sim --bins
@@ -36,6 +36,15 @@ bench: ## Measure: parts by criterion, the whole by simulated fleets
 	$(CARGO) bench --package hub --bench parts
 	$(CARGO) build --release --package hub --package device-sim --bins
 	BIN=$(TARGET)/release deploy/bench.sh
+
+bench-long: ## Measure what takes long: storms, slow readers, a million values, 100,000 connections
+	$(CARGO) build --release --package hub --package device-sim --bins
+	BIN=$(TARGET)/release deploy/bench-long.sh
+
+# The program's name has a hash; the newest is the one that was just built.
+bench-instructions: ## Count instructions of the hub's parts, into hub/benches/instructions.txt
+	$(CARGO) bench --package hub --bench parts --no-run
+	BENCH=$$(ls -t $(TARGET)/release/deps/parts-* | grep -v '\.d$$' | head -n 1) deploy/bench-instructions.sh
 
 lint: tools ## Check form, lints, licences and bans
 	$(CARGO) metadata --locked --format-version 1 >/dev/null

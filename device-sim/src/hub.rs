@@ -142,6 +142,15 @@ impl Hub {
         self.answer(path, self.http.get(format!("{}{path}", self.http_base))).await
     }
 
+    /// What the hub counts, as it stands on `/metrics`.
+    ///
+    /// # Errors
+    /// The hub can't be reached.
+    pub async fn metrics(&self) -> Result<String, HubError> {
+        let response = self.http.get(format!("{}/metrics", self.http_base)).send().await?;
+        Ok(response.error_for_status()?.text().await?)
+    }
+
     async fn answer(
         &self,
         what: &str,

@@ -10,8 +10,8 @@ use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use proto::envelope::{Batch, Envelope, Hello, Kind};
 use proto::{CloseCode, limits};
-use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, HandshakeKind};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpSocket;
 use tokio::time::timeout;
@@ -32,6 +32,7 @@ pub struct Target {
     tls: Option<Arc<ClientConfig>>,
     source: Option<std::net::IpAddr>,
     read_buffer: usize,
+    receive_window: Option<u32>,
 }
 
 /// Why a connection did not come about, or ended.
@@ -77,7 +78,7 @@ impl Target {
         let address = tokio::net::lookup_host((&*host, port)).await?.next().ok_or_else(not_url)?;
         let full = format!("{}{}", url.trim_end_matches('/'), proto::WEBSOCKET_PATH);
         let uri = full.parse().map_err(|_| not_url())?;
-        Ok(Self { uri, host, address, tls, source: None, read_buffer: 1024 })
+        Ok(Self { uri, host, address, tls, source: None, read_buffer: 1024, receive_window: None })
     }
 
     /// The hub's address, resolved.
@@ -101,6 +102,24 @@ impl Target {
         self
     }
 
+    /// The same with other TLS settings: another identity, or sessions of its own to resume. Nothing
+    /// changes where there is no TLS.
+    #[must_use]
+    pub fn with_tls(mut self, tls: &Arc<ClientConfig>) -> Self {
+        if self.tls.is_some() {
+            self.tls = Some(tls.clone());
+        }
+        self
+    }
+
+    /// The same with so many bytes that the kernel takes before anyone reads them: a reader that is
+    /// slow is slow at once, and not after megabytes.
+    #[must_use]
+    pub fn with_receive_window(mut self, bytes: u32) -> Self {
+        self.receive_window = Some(bytes);
+        self
+    }
+
     /// The same for a reader of much: 64 KiB to read into.
     #[must_use]
     pub fn for_reader(mut self) -> Self {
@@ -114,6 +133,10 @@ impl Target {
 pub struct Admitted {
     /// The epoch of the hub's positions; another one is another life of the hub.
     pub epoch: u64,
+    /// s over which it is to come back after a loss.
+    pub reconnect_window_s: u32,
+    /// Whether TLS went on with an earlier session; false without TLS.
+    pub resumed: bool,
 }
 
 /// Bytes both ways, plain or through TLS.
@@ -149,18 +172,24 @@ impl Link {
     ) -> Result<(Self, Admitted), LinkError> {
         let socket =
             if target.address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        if let Some(bytes) = target.receive_window {
+            socket.set_recv_buffer_size(bytes)?;
+        }
         if let Some(source) = target.source {
             socket.bind(SocketAddr::new(source, 0))?;
         }
         let tcp = socket.connect(target.address).await?;
         tcp.set_nodelay(true)?;
+        let mut resumed = false;
         let stream: Box<dyn Stream> = match &target.tls {
             None => Box::new(tcp),
             Some(config) => {
                 let name = ServerName::try_from(target.host.to_string())
                     .map_err(|_| LinkError::Url(target.host.to_string()))?;
                 let connector = tokio_rustls::TlsConnector::from(config.clone());
-                Box::new(connector.connect(name, tcp).await?)
+                let stream = connector.connect(name, tcp).await?;
+                resumed = stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed);
+                Box::new(stream)
             }
         };
         let request =
@@ -174,7 +203,7 @@ impl Link {
             client_async_with_config(request, stream, Some(config)).await.map_err(Box::new)?;
         let mut link = Self { socket };
         let admitted = link.greet(token, boot).await?;
-        Ok((link, admitted))
+        Ok((link, Admitted { resumed, ..admitted }))
     }
 
     async fn greet(&mut self, token: &str, boot: u32) -> Result<Admitted, LinkError> {
@@ -185,7 +214,11 @@ impl Link {
         let bytes = self.next().await?;
         let first = Batch::parse(&bytes).ok().and_then(|mut batch| batch.next());
         match first.map(|envelope| envelope.kind) {
-            Some(Kind::Welcome(welcome)) => Ok(Admitted { epoch: welcome.epoch }),
+            Some(Kind::Welcome(welcome)) => Ok(Admitted {
+                epoch: welcome.epoch,
+                reconnect_window_s: welcome.reconnect_window_s,
+                resumed: false,
+            }),
             Some(kind) => Err(LinkError::Greeting(kind.name())),
             None => Err(LinkError::Greeting("nothing that can be read")),
         }

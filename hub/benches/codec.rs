@@ -16,7 +16,7 @@ const CHANNEL: &str = "devices.lamp-00042.telemetry";
 const TYPE: &str = "lighting.v1.TelemetryBatch";
 const TIME_UNIX_MS: u64 = 1_800_000_000_000;
 /// As many as a busy receiver finds when it wakes up.
-const BURST: usize = 32;
+pub(crate) const BURST: u32 = 32;
 
 /// All of this file.
 pub(crate) fn measure(criterion: &mut Criterion) {
@@ -57,6 +57,13 @@ fn report(payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
+/// The same as text, with its payload as JSON.
+fn report_text(data: &str) -> String {
+    format!(
+        r#"{{"publish":{{"boot":7,"seq":"12345","timeUnixMs":"{TIME_UNIX_MS}","data":{data}}}}}"#
+    )
+}
+
 /// What its readers get, but for the offset.
 fn message(payload: &[u8]) -> Message<'_> {
     Message {
@@ -86,9 +93,7 @@ fn way_in(criterion: &mut Criterion) {
     let (payload, types) = (payload(), Types::built_in());
     let binary = report(&payload);
     let data = types.payload_to_json(TYPE, &payload).expect("our own payload");
-    let text = format!(
-        r#"{{"publish":{{"boot":7,"seq":"12345","timeUnixMs":"{TIME_UNIX_MS}","data":{data}}}}}"#
-    );
+    let text = report_text(&data);
     let mut group = criterion.benchmark_group("codec: report in");
     group.throughput(Throughput::Elements(1));
     group.bench_function(format!("binary, {} bytes, parsed and checked", binary.len()), |bench| {
@@ -125,7 +130,7 @@ fn way_out(criterion: &mut Criterion) {
             criterion::BatchSize::SmallInput,
         );
     });
-    group.throughput(Throughput::Elements(BURST as u64));
+    group.throughput(Throughput::Elements(u64::from(BURST)));
     let frames: Vec<Frame> = (0..BURST).map(|_| frame(&payload)).collect();
     for (name, encoding) in [("binary", Encoding::Protobuf), ("JSON", Encoding::Json)] {
         group.bench_function(format!("{BURST} joined for one reader, {name}"), |bench| {
@@ -137,4 +142,51 @@ fn way_out(criterion: &mut Criterion) {
         });
     }
     group.finish();
+}
+
+/// Rounds for the instruction counter; the same operations as above.
+pub(crate) fn binary_in() -> Box<dyn FnMut()> {
+    let bytes = report(&payload());
+    Box::new(move || each_request(Inbound::binary(black_box(&bytes)).expect("well-formed")))
+}
+
+pub(crate) fn json_in() -> Box<dyn FnMut()> {
+    let data = Types::built_in().payload_to_json(TYPE, &payload()).expect("our own payload");
+    let text = report_text(&data);
+    Box::new(move || each_request(Inbound::text(black_box(&text)).expect("well-formed")))
+}
+
+pub(crate) fn payload_checked() -> Box<dyn FnMut()> {
+    let (payload, types) = (payload(), Types::built_in());
+    Box::new(move || types.check_payload(TYPE, black_box(&payload)).expect("of its type"))
+}
+
+pub(crate) fn placed() -> Box<dyn FnMut()> {
+    let payload = payload();
+    Box::new(move || drop(black_box(frame(black_box(&payload)))))
+}
+
+pub(crate) fn made_json() -> Box<dyn FnMut()> {
+    let (payload, types) = (payload(), Types::built_in());
+    Box::new(move || {
+        black_box(frame(black_box(&payload)).text(&types));
+    })
+}
+
+pub(crate) fn joined_binary() -> Box<dyn FnMut()> {
+    joined(Encoding::Protobuf)
+}
+
+pub(crate) fn joined_json() -> Box<dyn FnMut()> {
+    joined(Encoding::Json)
+}
+
+fn joined(encoding: Encoding) -> Box<dyn FnMut()> {
+    let (payload, types) = (payload(), Types::built_in());
+    let frames: Vec<Frame> = (0..BURST).map(|_| frame(&payload)).collect();
+    Box::new(move || {
+        let mut outbound = Outbound::new(encoding);
+        frames.iter().for_each(|frame| outbound.frame(frame, &types));
+        black_box(&outbound);
+    })
 }

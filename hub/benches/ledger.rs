@@ -115,3 +115,9 @@ pub(crate) fn measure(criterion: &mut Criterion) {
     }
     group.finish();
 }
+
+/// A round for the instruction counter, beside many that wait.
+pub(crate) fn life() -> Box<dyn FnMut()> {
+    let mut office = Office::new(OTHERS);
+    Box::new(move || office.whole_life())
+}

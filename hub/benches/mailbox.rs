@@ -89,3 +89,38 @@ fn lagging(criterion: &mut Criterion) {
         bench.iter(|| mailbox.offer(black_box(&frame)).wake());
     });
 }
+
+/// Rounds for the instruction counter; the same operations as above.
+pub(crate) fn one() -> Box<dyn FnMut()> {
+    offered(1)
+}
+
+pub(crate) fn burst() -> Box<dyn FnMut()> {
+    offered(BURST)
+}
+
+fn offered(burst: u64) -> Box<dyn FnMut()> {
+    let (mailbox, frame, mut taken) = (mailbox(), frame(), Taken::default());
+    Box::new(move || {
+        for _ in 0..burst {
+            mailbox.offer(black_box(&frame)).wake();
+        }
+        take(&mailbox, &mut taken);
+    })
+}
+
+pub(crate) fn acked() -> Box<dyn FnMut()> {
+    let (mailbox, mut taken, mut seq) = (mailbox(), Taken::default(), 0);
+    Box::new(move || {
+        seq += 1;
+        mailbox.acknowledge(7, black_box(seq)).wake();
+        take(&mailbox, &mut taken);
+    })
+}
+
+pub(crate) fn offered_to_lagging() -> Box<dyn FnMut()> {
+    let (mailbox, frame) = (mailbox(), frame());
+    let fills = MAILBOX_BYTES / frame.len() + 1;
+    (0..fills).for_each(|_| mailbox.offer(&frame).wake());
+    Box::new(move || mailbox.offer(black_box(&frame)).wake())
+}

@@ -13,7 +13,10 @@ use hub::router::{Audience, Router};
 use proto::ChannelPattern;
 
 const CHANNEL: &str = "devices.lamp-00000.telemetry";
-const SIZES: [u64; 3] = [1, 100, 10_000];
+const MANY: u64 = 10_000;
+const SIZES: [u64; 3] = [1, 100, MANY];
+/// Receivers of one message, as in a large fan-out.
+pub(crate) const CROWD: u64 = 1_000;
 
 /// All of this file.
 pub(crate) fn measure(criterion: &mut Criterion) {
@@ -107,4 +110,43 @@ fn crowd(criterion: &mut Criterion) {
         });
     }
     group.finish();
+}
+
+/// Rounds for the instruction counter; the same operations as above.
+pub(crate) fn asked() -> Box<dyn FnMut()> {
+    let mut trie = Trie::default();
+    patterns(MANY).for_each(|(pattern, mailbox)| trie.insert(&pattern, &mailbox));
+    let mut found = Vec::new();
+    Box::new(move || {
+        found.clear();
+        trie.collect(black_box(CHANNEL), &mut found);
+    })
+}
+
+pub(crate) fn recalled() -> Box<dyn FnMut()> {
+    let (router, mut audience) = (router(MANY), Audience::default());
+    Box::new(move || {
+        black_box(audience.receivers(&router, black_box(CHANNEL)).count());
+    })
+}
+
+pub(crate) fn changed() -> Box<dyn FnMut()> {
+    let (router, mut audience) = (router(MANY), Audience::default());
+    let (pattern, newcomer) = (parse("devices.*.telemetry"), mailbox(MANY));
+    Box::new(move || {
+        router.subscribe(&pattern, &newcomer);
+        black_box(audience.receivers(&router, black_box(CHANNEL)).count());
+        router.unsubscribe(&pattern, newcomer.id());
+        black_box(audience.receivers(&router, black_box(CHANNEL)).count());
+    })
+}
+
+pub(crate) fn walked() -> Box<dyn FnMut()> {
+    let (router, mut audience) = (Router::default(), Audience::default());
+    let pattern = parse("devices.*.telemetry");
+    (0..CROWD).for_each(|id| router.subscribe(&pattern, &mailbox(id)));
+    Box::new(move || {
+        let receivers = audience.receivers(&router, black_box(CHANNEL));
+        black_box(receivers.map(|mailbox| mailbox.id()).sum::<u64>());
+    })
 }

@@ -51,7 +51,10 @@ pub(super) async fn run(bench: &Bench, settings: &Settings) -> Result<Vec<Row>, 
     let tokens = devices.iter().map(|device| device.token.clone());
     let mut answering = JoinSet::new();
     peers::open_all(bench, &bench.hub.target(), tokens, peers::boot(bench), |opened| {
-        answering.spawn(answer(opened.link));
+        answering.spawn(async move {
+            let mut link = opened.link;
+            answer(&mut link).await
+        });
     })
     .await?;
     let ids: Vec<&str> = devices.iter().map(|device| device.id.as_str()).collect();
@@ -163,13 +166,17 @@ impl Sender<'_> {
     }
 }
 
-fn read_now() -> Vec<u8> {
+/// The content of a command that changes nothing.
+pub(super) fn read_now() -> Vec<u8> {
     Command { action: Some(Action::ReadNow(ReadNow::default())), ..Command::default() }
         .encode_to_vec()
 }
 
 /// A device that has done everything at once: one report of success a delivery.
-async fn answer(mut link: Link) -> Result<(), LinkError> {
+///
+/// # Errors
+/// The connection ended.
+pub(super) async fn answer(link: &mut Link) -> Result<(), LinkError> {
     let mut request = 0;
     loop {
         let bytes = link.next().await?;

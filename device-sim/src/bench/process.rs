@@ -1,6 +1,9 @@
 //! The hub's process as the kernel accounts for it.
 
 use std::fs;
+use std::time::Duration;
+
+use crate::clock::micros;
 
 /// A process to measure; without an id there is nothing to tell.
 #[derive(Debug, Clone, Copy)]
@@ -20,11 +23,53 @@ impl HubProcess {
         Some(cpu_ticks(&stat)? as f64 / ticks_per_s * 1e6)
     }
 
+    /// Counts CPU time from now on.
+    pub(super) fn meter(&self) -> Meter {
+        Meter { process: *self, from: self.cpu_us() }
+    }
+
     /// KiB that are resident.
     pub(super) fn resident_kib(&self) -> Option<f64> {
         let rollup = fs::read_to_string(format!("/proc/{}/smaps_rollup", self.pid?)).ok()?;
-        resident_kib(&rollup).map(|kib| kib as f64)
+        kib_of(&rollup, "Rss:").map(|kib| kib as f64)
     }
+
+    /// KiB that were resident at most, since the process began.
+    pub(super) fn peak_kib(&self) -> Option<f64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid?)).ok()?;
+        kib_of(&status, "VmHWM:").map(|kib| kib as f64)
+    }
+}
+
+/// CPU time from a moment on.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Meter {
+    process: HubProcess,
+    from: Option<f64>,
+}
+
+impl Meter {
+    /// µs so far.
+    pub(super) fn spent_us(&self) -> Option<f64> {
+        Some(self.process.cpu_us()? - self.from?)
+    }
+
+    /// % of a core over a span that is just over.
+    pub(super) fn share(&self, span: Duration) -> Option<f64> {
+        self.spent_us().map(|us| us / micros(span).max(1) as f64 * 100.0)
+    }
+}
+
+/// KiB that the kernel holds for TCP, of all processes: what was written and not yet read.
+pub(super) fn sockets_kib() -> Option<f64> {
+    let text = fs::read_to_string("/proc/net/sockstat").ok()?;
+    let pages = tcp_pages(&text)? as f64;
+    Some(pages * rustix::param::page_size() as f64 / 1024.0)
+}
+
+fn tcp_pages(sockstat: &str) -> Option<u64> {
+    let line = sockstat.lines().find(|line| line.starts_with("TCP:"))?;
+    line.rsplit_once("mem ")?.1.trim().parse().ok()
 }
 
 /// Fields 14 and 15; the name in field 2 may hold spaces and brackets.
@@ -36,8 +81,8 @@ fn cpu_ticks(stat: &str) -> Option<u64> {
     Some(user + system)
 }
 
-fn resident_kib(rollup: &str) -> Option<u64> {
-    let line = rollup.lines().find(|line| line.starts_with("Rss:"))?;
+fn kib_of(text: &str, name: &str) -> Option<u64> {
+    let line = text.lines().find(|line| line.starts_with(name))?;
     line.split_whitespace().nth(1)?.parse().ok()
 }
 
@@ -49,7 +94,9 @@ mod tests {
     fn the_kernels_files_are_read_also_with_an_odd_name() {
         let stat = "12 (a ) b) S 1 2 3 4 5 6 7 8 9 10 700 300 0 0 20 0 5 0 99";
         assert_eq!(cpu_ticks(stat), Some(1_000));
-        assert_eq!(resident_kib("0-1 ---p\nRss:   2048 kB\nPss: 1 kB\n"), Some(2_048));
+        let sockstat = "sockets: used 9\nTCP: inuse 5 orphan 0 tw 0 alloc 7 mem 12\nUDP: mem 3\n";
+        assert_eq!(tcp_pages(sockstat), Some(12));
+        assert_eq!(kib_of("0-1 ---p\nRss:   2048 kB\nPss: 1 kB\n", "Rss:"), Some(2_048));
     }
 
     #[test]
