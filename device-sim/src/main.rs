@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use device_sim::args::{Action, Arguments};
-use device_sim::{bench, processes, run, verify};
+use device_sim::{bench, peers, processes, run, verify};
 
 // Thousands of small buffers come and go; glibc's allocator would keep the peak for ever.
 #[global_allocator]
@@ -29,6 +29,7 @@ fn main() -> ExitCode {
             Action::Run(settings) => run::run_and_print(&settings).await,
             Action::Verify(settings) => verify::verify_and_print(&settings).await,
             Action::Bench(settings) => bench::run_and_print(&settings).await,
+            Action::Compare(settings) => peers::run_and_print(&settings).await,
         }
     });
     runtime.shutdown_background();

@@ -1,0 +1,256 @@
+//! The hub beside its peers: the same load for all, on this machine, in one run.
+//!
+//! Each scenario takes all servers in turn, and all scenarios are repeated in rounds, so that what else the
+//! machine does falls on everybody alike. A server runs alone on its core; the generator runs on the
+//! others, speaks each protocol by a small adapter, and counts CPU time as the kernel does.
+//!
+//! ```text
+//!   rounds ─▶ scenario ─▶ server (a fresh one) ─▶ load ─▶ engine ─▶ connection ─▶ dialect, ws
+//!      │                                           └─ figures
+//!      └─▶ results ─▶ marks, page, chart ─▶ docs/
+//! ```
+//!
+//! Read in this order: `scenario`, `load`, `engine`, `connection`, `dialect`, then `results` and `page`.
+
+mod scenario;
+
+mod load;
+
+mod engine;
+
+mod connection;
+
+mod dialect;
+
+mod ws;
+
+mod stamp;
+
+mod servers;
+
+mod process;
+
+mod results;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use serde_json::{Value, json};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::args::HubSettings;
+use crate::clock::Clock;
+use crate::hub::{Hub, HubError};
+use crate::provision::{register, tokens_of};
+
+use dialect::Member;
+use results::{Results, Rounds};
+use scenario::{Bout, Plan, Scenario, Steps};
+use servers::{Certificates, Programs, Server, ServerKind};
+
+/// The hub takes no more in one request.
+const DEVICES_PER_REQUEST: usize = 1_000;
+
+/// Settings of `compare`.
+#[derive(Debug, Clone, Args)]
+pub struct CompareSettings {
+    /// Folder with the programs hub and floor
+    #[arg(long, default_value = "target/release")]
+    programs: PathBuf,
+    /// Folder into which deploy/bench-peers.sh installed the peers
+    #[arg(long, default_value = "target/peers")]
+    peers: PathBuf,
+    /// The core on which each server runs
+    #[arg(long, default_value_t = 0)]
+    server_core: u32,
+    /// Servers to compare
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = ServerKind::ALL)]
+    servers: Vec<ServerKind>,
+    /// What to measure
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = Scenario::ALL)]
+    scenarios: Vec<Scenario>,
+    /// Rounds of all that isn't memory
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=9))]
+    rounds: u32,
+    /// One short round, results to stdout only
+    #[arg(long)]
+    quick: bool,
+    /// No scenario begins after this time
+    #[arg(long, value_parser = crate::args::span, default_value = "20m")]
+    budget: Duration,
+}
+
+impl CompareSettings {
+    const fn plan(&self) -> Plan {
+        let (fan_out_s, span_s, search_ms) = if self.quick { (2, 2, 700) } else { (4, 4, 1_000) };
+        Plan {
+            fan_out_span: Duration::from_secs(fan_out_s),
+            span: Duration::from_secs(span_s),
+            search_span: Duration::from_millis(search_ms),
+            fan_out_rate: 20.0,
+            fan_in_rate: 10_000.0,
+            pairs_rate: 5_000.0,
+            answers_rate: 2_000.0,
+            connects: if self.quick { 1_000 } else { 2_000 },
+            idle_to: if self.quick { 4_000 } else { 18_000 },
+            idle_tls_to: if self.quick { 2_000 } else { 6_000 },
+        }
+    }
+}
+
+/// Compares, and writes what was found. True if everything could be measured.
+///
+/// # Errors
+/// Nothing could be measured at all, or the results can't be written.
+pub async fn run_and_print(settings: &CompareSettings) -> Result<bool, HubError> {
+    let (mut interrupt, mut terminate) =
+        (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
+    // Whichever server runs is killed when the run is dropped.
+    let results = tokio::select! {
+        results = Box::pin(run(settings)) => results?,
+        _ = interrupt.recv() => return Err(HubError::Answer("interrupted".to_owned())),
+        _ = terminate.recv() => return Err(HubError::Answer("terminated".to_owned())),
+    };
+    crate::report::print_json(&results);
+    Ok(results.failures.is_empty())
+}
+
+fn listen(kind: SignalKind) -> Result<tokio::signal::unix::Signal, HubError> {
+    signal(kind).map_err(|error| file_error(Path::new("signals"), error))
+}
+
+async fn run(settings: &CompareSettings) -> Result<Results, HubError> {
+    let clock = Clock::start();
+    let programs = Programs {
+        own: settings.programs.clone(),
+        peers: settings.peers.clone(),
+        core: settings.server_core,
+    };
+    let own = |error| file_error(&programs.own, error);
+    // Its data folder, with the certificates, stays until the end.
+    let maker = Server::start(ServerKind::Lamplighter, &programs, None).await.map_err(own)?;
+    let certificates = Certificates::of(&maker.data()).map_err(own)?;
+    let certificates_folder = maker.stop().await.map_err(own)?;
+    let context =
+        Context { plan: settings.plan(), clock, programs: &programs, certificates: &certificates };
+
+    let mut rounds = Rounds::default();
+    let mut failures = Vec::new();
+    let end = clock.now().after(settings.budget);
+    for round in 0..if settings.quick { 1 } else { settings.rounds } {
+        for scenario in settings.scenarios.iter().filter(|it| round == 0 || !it.is_once()) {
+            for server in settings.servers.iter().filter(|server| scenario.is_for(**server)) {
+                let what = format!("round {} {scenario:?} {}", round + 1, server.name());
+                if clock.now() > end {
+                    failures.push(format!("{what}: no time left"));
+                    continue;
+                }
+                match context.bout(*scenario, *server).await {
+                    Ok(steps) => {
+                        eprintln!("{:>5.0} s  {what}", clock.now().0 as f64 / 1e6);
+                        for (step, figures) in steps {
+                            rounds.add(step, server.name(), &figures);
+                        }
+                    }
+                    Err(reason) => {
+                        eprintln!("{what}: {reason}");
+                        failures.push(format!("{what}: {reason}"));
+                    }
+                }
+            }
+        }
+    }
+    drop(certificates_folder);
+    Ok(Results {
+        began_unix_ms: clock.start_unix_ms(),
+        rounds: if settings.quick { 1 } else { settings.rounds },
+        cores: std::thread::available_parallelism().map_or(0, usize::from),
+        took_s: clock.now().0 / 1_000_000,
+        versions: versions(&settings.peers),
+        steps: rounds.steps(),
+        failures,
+    })
+}
+
+/// What all bouts share.
+struct Context<'c> {
+    plan: Plan,
+    clock: Clock,
+    programs: &'c Programs,
+    certificates: &'c Certificates,
+}
+
+impl Context<'_> {
+    /// One scenario with one server of its own.
+    async fn bout(&self, scenario: Scenario, kind: ServerKind) -> Result<Steps, HubError> {
+        let failed = |error| file_error(&self.programs.peers, error);
+        let certificates = scenario.has_tls().then_some(self.certificates);
+        let server = Server::start(kind, self.programs, certificates).await.map_err(failed)?;
+        let (token, devices) = match kind {
+            ServerKind::Lamplighter => {
+                let count = scenario.devices(&self.plan);
+                let (token, devices) = enrol(&server, count, scenario.has_tls()).await?;
+                (Some(token), devices)
+            }
+            ServerKind::Floor | ServerKind::Mosquitto | ServerKind::Nats | ServerKind::Socketio => {
+                (None, Vec::new())
+            }
+        };
+        let boot = u32::try_from(self.clock.start_unix_ms() / 1000).unwrap_or(u32::MAX);
+        let bout = Bout {
+            plan: self.plan,
+            clock: self.clock,
+            target: server.target.clone(),
+            process: server.process,
+            dialect: kind.dialect(boot),
+            token,
+            devices,
+        };
+        let steps = tokio::task::spawn_blocking(move || bout.run(scenario)).await;
+        server.stop().await.map_err(failed)?;
+        let steps = steps.map_err(|error| HubError::Answer(error.to_string()))?;
+        steps.map_err(|error| HubError::Answer(error.to_string()))
+    }
+}
+
+/// Registers so many devices at the hub. Returns the operator's token and the devices.
+async fn enrol(
+    server: &Server,
+    count: usize,
+    has_tls: bool,
+) -> Result<(Arc<str>, Vec<Member>), HubError> {
+    let folder = server.data().join("dev");
+    let scheme = if has_tls { "wss" } else { "ws" };
+    let settings = HubSettings {
+        hub: format!("{scheme}://{}", server.target.address),
+        ca_file: Some(folder.join("ca.pem")),
+        token_file: Some(folder.join("operator.token")),
+    };
+    let hub = Hub::new(&settings).await?;
+    let ids: Vec<String> = (0..count).map(|number| format!("bench-{number:05}")).collect();
+    let mut devices = Vec::with_capacity(count);
+    for chunk in ids.chunks(DEVICES_PER_REQUEST) {
+        let body = chunk.iter().map(|id| json!({"id": id})).collect();
+        let answer = register(&hub, &Value::Array(body)).await?;
+        let tokens = tokens_of(&answer, chunk)?;
+        devices.extend(chunk.iter().zip(tokens).map(|(id, token)| Member {
+            listens: None,
+            token: Some(token),
+            device: Some(id.as_str().into()),
+        }));
+    }
+    Ok((hub.token().into(), devices))
+}
+
+/// What deploy/bench-peers.sh found: a name and a version a line.
+fn versions(peers: &Path) -> std::collections::BTreeMap<String, String> {
+    let text = std::fs::read_to_string(peers.join("versions")).unwrap_or_default();
+    let lines = text.lines().filter_map(|line| line.split_once(' '));
+    lines.map(|(name, version)| (name.to_owned(), version.to_owned())).collect()
+}
+
+fn file_error(path: &Path, error: std::io::Error) -> HubError {
+    HubError::File { path: path.display().to_string(), error }
+}
