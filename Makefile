@@ -3,7 +3,7 @@
 SHELL := /usr/bin/env bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo build test bench lint fmt tools clean
+.PHONY: help demo build test bench bench-peers lint fmt tools clean
 
 CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
@@ -14,7 +14,7 @@ FEATURES := firmware-client/host,proto/json
 SCRIPTS := .ci/run $(wildcard deploy/*.sh tests/tools/*.sh)
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## Start a hub and 50 simulated lamps, and watch them; Ctrl-C ends it
 	$(CARGO) build --release --package hub --package device-sim --bins
@@ -36,6 +36,10 @@ bench: ## Measure: parts by criterion, the whole by simulated fleets
 	$(CARGO) bench --package hub --bench parts
 	$(CARGO) build --release --package hub --package device-sim --bins
 	BIN=$(TARGET)/release deploy/bench.sh
+
+bench-peers: ## Compare with Mosquitto, NATS and Socket.IO; writes docs/benchmarks.md
+	$(CARGO) build --release --package hub --package device-sim --bins
+	BIN=$(TARGET)/release deploy/bench-peers.sh $(ARGUMENTS)
 
 lint: tools ## Check form, lints, licences and bans
 	$(CARGO) metadata --locked --format-version 1 >/dev/null

@@ -32,11 +32,18 @@ mod process;
 
 mod results;
 
+mod marks;
+
+mod page;
+
+mod chart;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
+use rustix::process::{Resource, getrlimit};
 use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -44,6 +51,7 @@ use crate::args::HubSettings;
 use crate::clock::Clock;
 use crate::hub::{Hub, HubError};
 use crate::provision::{register, tokens_of};
+use crate::report::print;
 
 use dialect::Member;
 use results::{Results, Rounds};
@@ -52,6 +60,12 @@ use servers::{Certificates, Programs, Server, ServerKind};
 
 /// The hub takes no more in one request.
 const DEVICES_PER_REQUEST: usize = 1_000;
+/// The hub keeps 2,000 for itself; the rest is for the requests that register devices.
+const DESCRIPTORS_RESERVED: usize = 2_100;
+const IDLE_MAX: usize = 18_000;
+const DATA: &str = "benchmarks.json";
+const PAGE: &str = "benchmarks.md";
+const PICTURE: &str = "benchmarks.svg";
 
 /// Settings of `compare`.
 #[derive(Debug, Clone, Args)]
@@ -80,10 +94,47 @@ pub struct CompareSettings {
     /// No scenario begins after this time
     #[arg(long, value_parser = crate::args::span, default_value = "20m")]
     budget: Duration,
+    /// Folder for benchmarks.json, .md and .svg; without it results go to stdout only
+    #[arg(long)]
+    docs: Option<PathBuf>,
+    /// What deploy/bench.sh wrote of the hub's own scenarios
+    #[arg(long, default_value = "target/bench.json")]
+    own: PathBuf,
+    /// Measure nothing, write the page and the picture anew from benchmarks.json
+    #[arg(long, requires = "docs")]
+    render: bool,
+}
+
+/// Why there is no comparison, or a part of it is missing.
+#[derive(Debug, thiserror::Error)]
+pub enum CompareError {
+    /// A file or a program.
+    #[error("{path}: {error}")]
+    File {
+        /// Which.
+        path: String,
+        /// The system's words.
+        error: std::io::Error,
+    },
+    /// A server that could not be started or stopped.
+    #[error(transparent)]
+    Server(std::io::Error),
+    /// A server that didn't do its part.
+    #[error("{0}")]
+    Load(String),
+    /// The hub's registry.
+    #[error(transparent)]
+    Hub(#[from] HubError),
+    /// The picture could not be drawn.
+    #[error("the picture: {0}")]
+    Picture(String),
+    /// A signal.
+    #[error("stopped before the end")]
+    Stopped,
 }
 
 impl CompareSettings {
-    const fn plan(&self) -> Plan {
+    fn plan(&self) -> Plan {
         let (fan_out_s, span_s, search_ms) = if self.quick { (2, 2, 700) } else { (4, 4, 1_000) };
         Plan {
             fan_out_span: Duration::from_secs(fan_out_s),
@@ -94,45 +145,85 @@ impl CompareSettings {
             pairs_rate: 5_000.0,
             answers_rate: 2_000.0,
             connects: if self.quick { 1_000 } else { 2_000 },
-            idle_to: if self.quick { 4_000 } else { 18_000 },
+            idle_to: if self.quick { 4_000 } else { idle_connections() },
             idle_tls_to: if self.quick { 2_000 } else { 6_000 },
         }
     }
+}
+
+/// As many as a hub takes with the descriptors that a process may have here.
+fn idle_connections() -> usize {
+    let limit = getrlimit(Resource::Nofile).maximum.and_then(|limit| usize::try_from(limit).ok());
+    limit.map_or(IDLE_MAX, |limit| limit.saturating_sub(DESCRIPTORS_RESERVED).min(IDLE_MAX))
 }
 
 /// Compares, and writes what was found. True if everything could be measured.
 ///
 /// # Errors
 /// Nothing could be measured at all, or the results can't be written.
-pub async fn run_and_print(settings: &CompareSettings) -> Result<bool, HubError> {
-    let (mut interrupt, mut terminate) =
-        (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
-    // Whichever server runs is killed when the run is dropped.
-    let results = tokio::select! {
-        results = Box::pin(run(settings)) => results?,
-        _ = interrupt.recv() => return Err(HubError::Answer("interrupted".to_owned())),
-        _ = terminate.recv() => return Err(HubError::Answer("terminated".to_owned())),
+pub async fn run_and_print(settings: &CompareSettings) -> Result<bool, CompareError> {
+    let docs = settings.docs.as_deref().filter(|_| !settings.quick);
+    let results = match docs {
+        Some(docs) if settings.render => read(docs)?,
+        _ => run_until_stopped(settings).await?,
     };
-    crate::report::print_json(&results);
+    let own = std::fs::read_to_string(&settings.own).ok();
+    match docs {
+        Some(docs) => write(docs, &results, own.as_deref())?,
+        None => print(&page::write(&results, "", own.as_deref())),
+    }
     Ok(results.failures.is_empty())
 }
 
-fn listen(kind: SignalKind) -> Result<tokio::signal::unix::Signal, HubError> {
+/// Whichever server runs is killed when the run is dropped.
+async fn run_until_stopped(settings: &CompareSettings) -> Result<Results, CompareError> {
+    let (mut interrupt, mut terminate) =
+        (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
+    tokio::select! {
+        results = Box::pin(run(settings)) => results,
+        _ = interrupt.recv() => Err(CompareError::Stopped),
+        _ = terminate.recv() => Err(CompareError::Stopped),
+    }
+}
+
+fn read(docs: &Path) -> Result<Results, CompareError> {
+    let path = docs.join(DATA);
+    let json = std::fs::read_to_string(&path).map_err(|error| file_error(&path, error))?;
+    serde_json::from_str(&json).map_err(|error| file_error(&path, error.into()))
+}
+
+/// Writes data, page and picture. What people wrote on the page is kept.
+fn write(docs: &Path, results: &Results, own: Option<&str>) -> Result<(), CompareError> {
+    let before = std::fs::read_to_string(docs.join(PAGE)).unwrap_or_default();
+    let json = serde_json::to_string_pretty(results).expect("our own types are JSON");
+    let svg = chart::draw(results).map_err(CompareError::Picture)?;
+    for (name, text) in
+        [(DATA, json + "\n"), (PAGE, page::write(results, &before, own)), (PICTURE, svg)]
+    {
+        let path = docs.join(name);
+        std::fs::write(&path, text).map_err(|error| file_error(&path, error))?;
+        eprintln!("wrote {}", path.display());
+    }
+    Ok(())
+}
+
+fn listen(kind: SignalKind) -> Result<tokio::signal::unix::Signal, CompareError> {
     signal(kind).map_err(|error| file_error(Path::new("signals"), error))
 }
 
-async fn run(settings: &CompareSettings) -> Result<Results, HubError> {
+async fn run(settings: &CompareSettings) -> Result<Results, CompareError> {
     let clock = Clock::start();
     let programs = Programs {
         own: settings.programs.clone(),
         peers: settings.peers.clone(),
         core: settings.server_core,
     };
-    let own = |error| file_error(&programs.own, error);
     // Its data folder, with the certificates, stays until the end.
-    let maker = Server::start(ServerKind::Lamplighter, &programs, None).await.map_err(own)?;
-    let certificates = Certificates::of(&maker.data()).map_err(own)?;
-    let certificates_folder = maker.stop().await.map_err(own)?;
+    let maker = Server::start(ServerKind::Lamplighter, &programs, None)
+        .await
+        .map_err(CompareError::Server)?;
+    let certificates = Certificates::of(&maker.data()).map_err(CompareError::Server)?;
+    let certificates_folder = maker.stop().await.map_err(CompareError::Server)?;
     let context =
         Context { plan: settings.plan(), clock, programs: &programs, certificates: &certificates };
 
@@ -184,10 +275,10 @@ struct Context<'c> {
 
 impl Context<'_> {
     /// One scenario with one server of its own.
-    async fn bout(&self, scenario: Scenario, kind: ServerKind) -> Result<Steps, HubError> {
-        let failed = |error| file_error(&self.programs.peers, error);
+    async fn bout(&self, scenario: Scenario, kind: ServerKind) -> Result<Steps, CompareError> {
         let certificates = scenario.has_tls().then_some(self.certificates);
-        let server = Server::start(kind, self.programs, certificates).await.map_err(failed)?;
+        let server =
+            Server::start(kind, self.programs, certificates).await.map_err(CompareError::Server)?;
         let (token, devices) = match kind {
             ServerKind::Lamplighter => {
                 let count = scenario.devices(&self.plan);
@@ -209,9 +300,9 @@ impl Context<'_> {
             devices,
         };
         let steps = tokio::task::spawn_blocking(move || bout.run(scenario)).await;
-        server.stop().await.map_err(failed)?;
-        let steps = steps.map_err(|error| HubError::Answer(error.to_string()))?;
-        steps.map_err(|error| HubError::Answer(error.to_string()))
+        server.stop().await.map_err(CompareError::Server)?;
+        let steps = steps.map_err(|error| CompareError::Load(error.to_string()))?;
+        steps.map_err(|error| CompareError::Load(error.to_string()))
     }
 }
 
@@ -251,6 +342,6 @@ fn versions(peers: &Path) -> std::collections::BTreeMap<String, String> {
     lines.map(|(name, version)| (name.to_owned(), version.to_owned())).collect()
 }
 
-fn file_error(path: &Path, error: std::io::Error) -> HubError {
-    HubError::File { path: path.display().to_string(), error }
+fn file_error(path: &Path, error: std::io::Error) -> CompareError {
+    CompareError::File { path: path.display().to_string(), error }
 }

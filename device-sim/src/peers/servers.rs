@@ -191,7 +191,7 @@ fn command(
         ServerKind::Socketio => programs.peers.join("bin/socketio"),
     };
     let configuration = work.join("server.conf");
-    std::fs::write(&configuration, configured(kind, certificates, port))?;
+    std::fs::write(&configuration, configured(kind, certificates, work, port))?;
     let mut command = Command::new("taskset");
     command.arg("--cpu-list").arg(programs.core.to_string()).arg(program.canonicalize()?);
     match kind {
@@ -212,7 +212,12 @@ fn command(
     Ok(command)
 }
 
-fn configured(kind: ServerKind, certificates: Option<&Certificates>, port: u16) -> String {
+fn configured(
+    kind: ServerKind,
+    certificates: Option<&Certificates>,
+    work: &Path,
+    port: u16,
+) -> String {
     let (template, tls) = match kind {
         ServerKind::Lamplighter => (include_str!("../../../deploy/peers/hub.toml"), String::new()),
         ServerKind::Mosquitto => {
@@ -233,7 +238,12 @@ fn configured(kind: ServerKind, certificates: Option<&Certificates>, port: u16) 
         ServerKind::Socketio | ServerKind::Floor => ("", String::new()),
     };
     let user = std::env::var("USER").unwrap_or_else(|_| "root".to_owned());
-    template.replace("{port}", &port.to_string()).replace("{tls}", &tls).replace("{user}", &user)
+    let places = [("{port}", port.to_string()), ("{tls}", tls), ("{user}", user)];
+    let work = ("{work}", work.display().to_string());
+    places
+        .into_iter()
+        .chain([work])
+        .fold(template.to_owned(), |text, (place, value)| text.replace(place, &value))
 }
 
 async fn free_port() -> io::Result<u16> {
@@ -279,11 +289,13 @@ mod tests {
     #[test]
     fn every_place_in_a_configuration_is_filled_in() {
         for kind in ServerKind::ALL {
-            let text = configured(kind, None, 4711);
-            assert!(!text.lines().any(|line| !line.starts_with('#') && line.contains("{p")));
+            let text = configured(kind, None, Path::new("/w"), 4711);
+            let mut lines = text.lines().filter(|line| !line.starts_with('#'));
+            let places = ["{port}", "{tls}", "{user}", "{work}"];
+            assert!(!lines.any(|line| places.iter().any(|place| line.contains(place))));
             let is_by_port = matches!(kind, ServerKind::Mosquitto | ServerKind::Nats);
             assert_eq!(text.contains("4711"), is_by_port, "{}", kind.name());
         }
-        assert!(configured(ServerKind::Nats, None, 1).contains("no_tls: true"));
+        assert!(configured(ServerKind::Nats, None, Path::new("/w"), 1).contains("no_tls: true"));
     }
 }

@@ -4,8 +4,6 @@
 //! numbered or acknowledged, as with the peers. Devices come in where commands and idle connections are
 //! measured.
 
-use std::fmt::Write as _;
-
 use prost::Message as _;
 use proto::envelope::{
     Batch, CommandReport, CommandUpdate, Envelope, Hello, Kind, Publish, Send, Subscribe,
@@ -137,17 +135,14 @@ fn envelope(out: &mut Vec<u8>, request: u64, kind: Kind<'_>) {
 }
 
 fn name(channel: Channel) -> String {
-    let mut name = String::with_capacity(32);
-    // Writing into a string can't fail.
-    drop(match channel {
-        Channel::Fan => name.write_str("bench.fan"),
-        Channel::Report(number) => write!(name, "bench.in.{number}"),
-        Channel::AllReports => name.write_str("bench.in.*"),
-        Channel::Receiver(number) => write!(name, "bench.d.{number}"),
-        Channel::Answers => name.write_str("bench.answers"),
-        Channel::CommandStates => name.write_str("devices.*.commands"),
-    });
-    name
+    match channel {
+        Channel::Fan => "bench.fan".to_owned(),
+        Channel::Report(number) => format!("bench.in.{number}"),
+        Channel::AllReports => "bench.in.*".to_owned(),
+        Channel::Receiver(number) => format!("bench.d.{number}"),
+        Channel::Answers => "bench.answers".to_owned(),
+        Channel::CommandStates => "devices.*.commands".to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -177,10 +172,10 @@ mod tests {
     #[test]
     fn a_device_says_its_boot_and_hears_only_what_is_its_own() {
         let member = Member { device: Some("lamp-1".into()), ..Member::default() };
-        let bytes = sent(|hub, out| drop(hub.greet(&member, out)));
+        let bytes = sent(|hub, out| assert!(hub.greet(&member, out)));
         let first = Batch::parse(&bytes).expect("ours").next().expect("one");
         assert!(matches!(first.kind, Kind::Hello(hello) if hello.boot == 3 && hello.ready));
-        let bytes = sent(|hub, out| drop(hub.listen(&member, Channel::Receiver(1), out)));
+        let bytes = sent(|hub, out| assert!(hub.listen(&member, Channel::Receiver(1), out)));
         let first = Batch::parse(&bytes).expect("ours").next().expect("one");
         assert!(
             matches!(first.kind, Kind::Subscribe(it) if it.pattern == "devices.lamp-1.desired")
