@@ -92,7 +92,7 @@ pub struct CompareSettings {
     #[arg(long)]
     quick: bool,
     /// No scenario begins after this time
-    #[arg(long, value_parser = crate::args::span, default_value = "20m")]
+    #[arg(long, value_parser = crate::args::span, default_value = "18m")]
     budget: Duration,
     /// Folder for benchmarks.json, .md and .svg; without it results go to stdout only
     #[arg(long)]
@@ -135,16 +135,17 @@ pub enum CompareError {
 
 impl CompareSettings {
     fn plan(&self) -> Plan {
-        let (fan_out_s, span_s, search_ms) = if self.quick { (2, 2, 700) } else { (4, 4, 1_000) };
+        let (span_s, search_ms, rest_s) = if self.quick { (2, 600, 1) } else { (4, 800, 3) };
         Plan {
-            fan_out_span: Duration::from_secs(fan_out_s),
+            fan_out_span: Duration::from_secs(span_s),
             span: Duration::from_secs(span_s),
+            rest: Duration::from_secs(rest_s),
             search_span: Duration::from_millis(search_ms),
             fan_out_rate: 20.0,
             fan_in_rate: 10_000.0,
             pairs_rate: 5_000.0,
             answers_rate: 2_000.0,
-            connects: if self.quick { 1_000 } else { 2_000 },
+            connects: if self.quick { 1_000 } else { 3_000 },
             idle_to: if self.quick { 4_000 } else { idle_connections() },
             idle_tls_to: if self.quick { 2_000 } else { 6_000 },
         }

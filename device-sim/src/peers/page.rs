@@ -56,8 +56,8 @@ const IDLE: &[Column] = &[
 #[rustfmt::skip]
 const TABLES: &[Table] = &[
     Table { title: "S1 Fan-out 1 → 1,000, one message at a time, 20 a second; per delivery", step: "s1_single", columns: MESSAGES, ratio: Some("cpu_us") },
-    Table { title: "S1 The same in bursts of 8", step: "s1_burst8", columns: MESSAGES, ratio: Some("cpu_us") },
-    Table { title: "S1 The same in bursts of 32", step: "s1_burst32", columns: MESSAGES, ratio: Some("cpu_us") },
+    Table { title: "S1 In bursts of 8, 40 messages a second", step: "s1_burst8", columns: MESSAGES, ratio: Some("cpu_us") },
+    Table { title: "S1 In bursts of 32, 40 messages a second", step: "s1_burst32", columns: MESSAGES, ratio: Some("cpu_us") },
     Table { title: "S1 As fast as it goes: the most without loss and with p99 up to 100 ms", step: "s1_most", columns: MOST, ratio: Some("cpu_us") },
     Table { title: "S1 Past the limit: the first offer that was too much", step: "s1_past", columns: PAST, ratio: None },
     Table { title: "S2 Fan-in 2,000 → 1 by pattern, 10,000 messages a second", step: "s2", columns: MESSAGES, ratio: Some("cpu_us") },

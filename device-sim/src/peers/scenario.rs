@@ -24,8 +24,6 @@ const RECEIVERS: u32 = 1_000;
 const REPORTERS: u32 = 2_000;
 /// Connections that warm a server up before connects are counted.
 const WARM: usize = 500;
-/// Buffers are given back, garbage is collected.
-const REST: Duration = Duration::from_secs(3);
 const IDLE_FROM: usize = 1_000;
 
 /// What is measured in one go.
@@ -90,7 +88,10 @@ pub(super) struct Plan {
     pub(super) fan_out_span: Duration,
     pub(super) span: Duration,
     pub(super) search_span: Duration,
-    /// Fan-out messages a second, whatever the burst.
+    /// Before idle connections are measured: buffers are given back, garbage is collected.
+    pub(super) rest: Duration,
+    /// Fan-out messages a second, one at a time. In bursts it is twice as many, or what they cost
+    /// would be too little to be told by the kernel's ticks.
     pub(super) fan_out_rate: f64,
     pub(super) fan_in_rate: f64,
     pub(super) pairs_rate: f64,
@@ -206,13 +207,15 @@ impl Bout {
         let copies = u64::from(RECEIVERS);
         let (rate, span) = (self.plan.fan_out_rate, self.plan.fan_out_span);
         let mut steps = Steps::new();
-        for (name, burst) in [("s1_single", 1), ("s1_burst8", 8), ("s1_burst32", 32)] {
+        for (name, burst, rate) in
+            [("s1_single", 1, rate), ("s1_burst8", 8, 2.0 * rate), ("s1_burst32", 32, 2.0 * rate)]
+        {
             let offer = Offer { rate, burst, span, copies };
             let step = steps.len() as u32;
             let figures = measure(engine, self.process, step, offer, Answers::None, &sender)?;
             steps.push((name, figures));
         }
-        let first = Offer { rate: 2.0 * rate, burst: 1, span: self.plan.search_span, copies };
+        let first = Offer { rate, burst: 1, span: self.plan.search_span, copies };
         self.search(engine, first, &sender, ("s1_most", "s1_past"), &mut steps)?;
         Ok(steps)
     }
@@ -277,25 +280,25 @@ impl Bout {
         name: &'static str,
     ) -> Result<Steps, EngineError> {
         engine.open(self.listeners(0..IDLE_FROM))?;
-        engine.rest(REST)?;
+        engine.rest(self.plan.rest)?;
         let before = self.process.resident_kib()?;
         engine.open(self.listeners(IDLE_FROM..to))?;
-        engine.rest(REST)?;
+        engine.rest(self.plan.rest)?;
         let after = self.process.resident_kib()?;
         let cpu = self.process.cpu_us()?;
-        engine.rest(REST)?;
+        engine.rest(self.plan.rest)?;
         let cpu = self.process.cpu_us()? - cpu;
         let figures = Figures::new()
             .with("kib", (after - before) / (to - IDLE_FROM) as f64)
             .with("resident_mib", after / 1024.0)
             .with("connections", to as f64)
-            .with("idle_cpu_percent", cpu / REST.as_micros() as f64 * 100.0)
+            .with("idle_cpu_percent", cpu / self.plan.rest.as_micros() as f64 * 100.0)
             .with("connections_lost", engine.lost() as f64);
         Ok(vec![(name, figures)])
     }
 
-    /// Doubles the offer until it is too much, and tries once between. Adds the most that went well, and
-    /// what happened past the limit.
+    /// Doubles the offer until it is too much twice, and tries once between. Adds the most that went
+    /// well, and what happened past the limit.
     fn search(
         &self,
         engine: &mut Engine<'_>,
@@ -311,22 +314,23 @@ impl Bout {
             measure(engine, self.process, step, offer, Answers::None, sender)
         };
         let mut rate = first.rate;
-        let mut best = Figures::new();
+        let (mut best, mut was_hiccup) = (None, false);
         let past = loop {
             let figures = try_rate(rate)?;
-            if !is_well(&figures) {
+            if is_well(&figures) {
+                (best, was_hiccup) = (Some(figures), false);
+                rate *= 2.0;
+            } else if was_hiccup || figures.value("connections_lost") > 0.0 {
                 break figures;
+            } else {
+                was_hiccup = true;
             }
-            best = figures;
-            rate *= 2.0;
         };
         if past.value("connections_lost") == 0.0 {
             let between = try_rate(rate / std::f64::consts::SQRT_2)?;
-            if is_well(&between) {
-                best = between;
-            }
+            best = Some(between).filter(is_well).or(best);
         }
-        steps.push((most_name, best));
+        steps.extend(best.map(|best| (most_name, best)));
         steps.push((past_name, past));
         Ok(())
     }

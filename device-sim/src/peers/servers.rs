@@ -158,7 +158,14 @@ impl Server {
         let log = std::fs::read_to_string(work.path().join("log")).unwrap_or_default();
         let address = address.map_err(|error| io::Error::other(format!("{error} {log}")))?;
         let process = Process::new(child.id().ok_or(io::ErrorKind::NotFound)?);
-        let tls = certificates.map(|certificates| certificates.authority.clone());
+        let own = match (kind, certificates) {
+            // It makes its own, whatever others were given.
+            (ServerKind::Lamplighter, Some(_)) => {
+                Some(Certificates::of(&work.path().join("data"))?)
+            }
+            (_, certificates) => certificates.cloned(),
+        };
+        let tls = own.map(|certificates| certificates.authority);
         Ok(Self { child, process, target: Target { address, tls }, work })
     }
 
