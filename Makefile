@@ -3,7 +3,7 @@
 SHELL := /usr/bin/env bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo build test bench bench-long bench-instructions lint fmt tools clean
+.PHONY: help demo build test bench bench-peers bench-long bench-instructions lint fmt tools clean
 
 CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
@@ -45,6 +45,10 @@ bench-long: ## Measure what takes long: storms, slow readers, a million values, 
 bench-instructions: ## Count instructions of the hub's parts, into hub/benches/instructions.txt
 	$(CARGO) bench --package hub --bench parts --no-run
 	BENCH=$$(ls -t $(TARGET)/release/deps/parts-* | grep -v '\.d$$' | head -n 1) deploy/bench-instructions.sh
+
+bench-peers: ## Compare with Mosquitto, NATS and Socket.IO; writes docs/benchmarks.md
+	$(CARGO) build --release --package hub --package device-sim --bins
+	BIN=$(TARGET)/release deploy/bench-peers.sh $(ARGUMENTS)
 
 lint: tools ## Check form, lints, licences and bans
 	$(CARGO) metadata --locked --format-version 1 >/dev/null

@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::bench::BenchSettings;
+use crate::peers::CompareSettings;
 
 /// Simulates a fleet of street lamps against a hub, and judges whether the hub kept its promises.
 #[derive(Debug, Parser)]
@@ -26,6 +27,8 @@ pub enum Action {
     Verify(VerifySettings),
     /// Measure one hub process
     Bench(BenchSettings),
+    /// Measure the hub beside other servers; deploy/bench-peers.sh prepares them
+    Compare(CompareSettings),
 }
 
 /// Which hub, and as whom.

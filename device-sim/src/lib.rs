@@ -13,7 +13,7 @@
 //! ```
 //!
 //! Read in this order: `args`, `run`, `scenario`, `lamp`, `ledger`, `observer`, `verify`, `report`.
-//! `physics` and `bench` stand alone.
+//! `physics`, `bench` and `peers` stand alone.
 
 pub mod args;
 
@@ -54,5 +54,7 @@ pub mod report;
 pub mod processes;
 
 pub mod bench;
+
+pub mod peers;
 
 pub mod clock;
