@@ -185,7 +185,7 @@ fn joined(encoding: Encoding) -> Box<dyn FnMut()> {
     let (payload, types) = (payload(), Types::built_in());
     let frames: Vec<Frame> = (0..BURST).map(|_| frame(&payload)).collect();
     Box::new(move || {
-        let mut outbound = Outbound::new(encoding);
+        let mut outbound = Outbound::new(encoding, 10);
         frames.iter().for_each(|frame| outbound.frame(frame, &types));
         black_box(&outbound);
     })
