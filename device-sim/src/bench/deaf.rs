@@ -53,6 +53,7 @@ enum Hearing {
 /// The sender's book, by request id.
 #[derive(Debug, Default)]
 struct Book {
+    round: u32,
     accepted: u64,
     refused: u64,
     ended: HashMap<String, CommandState>,
@@ -73,12 +74,16 @@ pub(super) async fn run(bench: &Bench, settings: &Settings) -> Result<Vec<Row>, 
     let (mut link, _) = Link::open(&target.clone().for_reader(), bench.hub.token(), 0).await?;
     let subscribe = Subscribe { pattern: "devices.*.commands", ..Subscribe::default() };
     link.send(&encode(0, Kind::Subscribe(subscribe))).await?;
+    // What the hub keeps of commands that ended, it keeps with or without the deaf.
+    let mut calm = Book::default();
+    Box::pin(calm.send_all(bench, &mut link, &devices, settings)).await?;
+    calm.wait_for_all(bench, &mut link, settings.patience).await?;
     tokio::time::sleep(REST).await;
     let (before, all) = (bench.process.resident_kib(), bench.counted("connections").await?);
 
     hearing.send_replace(Hearing::Deaf);
     let since = bench.clock.now();
-    let mut book = Book::default();
+    let mut book = Book { round: 1, ..Book::default() };
     Box::pin(book.send_all(bench, &mut link, &devices, settings)).await?;
     let gone_s =
         gone(bench, &mut book, &mut link, all - settings.deaf as f64, since, settings).await?;
@@ -156,7 +161,8 @@ impl Book {
         for number in 0..devices.len() * settings.commands {
             self.take_until(bench, link, schedule.next()).await?;
             schedule.take(bench.clock.now());
-            let request_id = format!("deaf-{:x}-{number}", bench.clock.start_unix_ms());
+            let run = bench.clock.start_unix_ms();
+            let request_id = format!("deaf-{run:x}-{}-{number}", self.round);
             let send = Send {
                 device: &devices[number % devices.len()].id,
                 type_name: channels::COMMAND_TYPE,

@@ -159,7 +159,7 @@ impl Bench {
             let is_whole = rest.starts_with(['{', ' ']);
             is_whole.then(|| rest.rsplit(' ').next()?.parse::<f64>().ok()).flatten()
         });
-        Ok(values.sum())
+        Ok(values.fold(0.0, |sum, value| sum + value))
     }
 }
 

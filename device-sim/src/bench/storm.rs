@@ -181,6 +181,8 @@ async fn live(
         // The first one to notice sets the moment.
         storm.broke_out.compare_exchange(0, now.0, Ordering::Relaxed, Ordering::Relaxed).ok();
         storm.lost.add();
+        // A descriptor each, or the many that try at once run out of them.
+        drop(link);
         (link, window_s) = come_back(&device, &target, window_s, &mut random, &storm).await;
         storm.back.add();
         reports = reports || storm.back.count() <= storm.reporters;
