@@ -20,6 +20,8 @@ const VALUE_WIDTH: i32 = 84;
 const HEAD_HEIGHT: i32 = 44;
 const BAR_HEIGHT: i32 = 20;
 const BAR_STEP: i32 = 30;
+const TITLE_SIZE: i32 = 18;
+const TEXT_SIZE: i32 = 16;
 const FONT: &str = "sans-serif";
 
 /// A panel: its title, and where its figures are.
@@ -58,7 +60,7 @@ fn draw_panel<'s>(
     (title, step, figure): (&str, &str, &str),
     results: &Results,
 ) -> Result<(), DrawError<'s>> {
-    panel.draw(&Text::new(title, (10, 16), style(15)))?;
+    panel.draw(&Text::new(title, (10, 16), style(TITLE_SIZE)))?;
     let known = ServerKind::ALL.into_iter().filter_map(|server| {
         Some((server, results.median(step, server.name(), figure).filter(|value| *value > 0.0)?))
     });
@@ -69,10 +71,10 @@ fn draw_panel<'s>(
         let top = HEAD_HEIGHT + row * BAR_STEP;
         let end = NAME_WIDTH + ((value / most * room) as i32).max(1);
         let color = if server.name() == OURS { HIGHLIGHT } else { BAR };
-        panel.draw(&Text::new(title_of(*server), (10, top + 4), style(13)))?;
+        panel.draw(&Text::new(title_of(*server), (10, top + 4), style(TEXT_SIZE)))?;
         let corners = [(NAME_WIDTH, top), (end, top + BAR_HEIGHT)];
         panel.draw(&Rectangle::new(corners, color.filled()))?;
-        panel.draw(&Text::new(short(*value), (end + 6, top + 4), style(13)))?;
+        panel.draw(&Text::new(short(*value), (end + 6, top + 4), style(TEXT_SIZE)))?;
     }
     Ok(())
 }

@@ -135,9 +135,10 @@ pub enum CompareError {
 
 impl CompareSettings {
     fn plan(&self) -> Plan {
-        let (span_s, search_ms, rest_s) = if self.quick { (2, 600, 1) } else { (4, 800, 3) };
+        let (fan_out_s, span_s, search_ms, rest_s) =
+            if self.quick { (2, 2, 600, 1) } else { (3, 4, 800, 2) };
         Plan {
-            fan_out_span: Duration::from_secs(span_s),
+            fan_out_span: Duration::from_secs(fan_out_s),
             span: Duration::from_secs(span_s),
             rest: Duration::from_secs(rest_s),
             search_span: Duration::from_millis(search_ms),

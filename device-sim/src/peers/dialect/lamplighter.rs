@@ -6,10 +6,11 @@
 
 use prost::Message as _;
 use proto::envelope::{
-    Batch, CommandReport, CommandUpdate, Envelope, Hello, Kind, Publish, Send, Subscribe,
+    CommandReport, CommandUpdate, Envelope, Hello, Kind, Publish, Send, Subscribe,
 };
 use proto::messages::lighting::v1::command::Action;
 use proto::messages::lighting::v1::{Command, ReadNow};
+use proto::wire::{Reader, Value};
 use proto::{CommandState, channels};
 
 use super::{Channel, Dialect, Event, Member, Upgrade};
@@ -92,26 +93,47 @@ impl Dialect for Lamplighter {
     }
 
     fn read(&self, content: &[u8], _carry: &mut Vec<u8>, take: &mut dyn FnMut(Event<'_>)) {
-        let Ok(batch) = Batch::parse(content) else {
-            return take(Event::Refused("an envelope that can't be read"));
-        };
-        for envelope in batch {
-            match envelope.kind {
-                Kind::Welcome(_) | Kind::Ack(_) => take(Event::Accepted),
-                Kind::Error(error) => take(Event::Refused(error.message)),
-                Kind::Gap(_) => take(Event::Dropped),
-                Kind::Deliver(deliver) => take(Event::Command { id: deliver.command }),
-                Kind::Message(message) => {
-                    let payload = message.payload.unwrap_or_default();
-                    // Plain messages have no type; what has one says what became of a command.
-                    match message.channel.starts_with("devices.") {
-                        false => take(Event::Message { payload, answer_to: None }),
-                        true => take_update(payload, take),
-                    }
-                }
-                _ => {}
+        let mut reader = Reader::new(content);
+        while !reader.rest().is_empty() {
+            let envelope = reader.delimited().ok();
+            match envelope.map(|envelope| plain_payload(envelope).ok_or(envelope)) {
+                Some(Ok(payload)) => take(Event::Message { payload, answer_to: None }),
+                Some(Err(other)) => take_other(other, take),
+                None => return take(Event::Refused("an envelope that is cut off")),
             }
         }
+    }
+}
+
+/// The payload of a plain message: no more is decoded of it, since most of what comes is this.
+fn plain_payload(envelope: &[u8]) -> Option<&[u8]> {
+    const MESSAGE: u32 = 9;
+    const CHANNEL: u32 = 1;
+    const PAYLOAD: u32 = 2;
+    let Ok(Some((MESSAGE, Value::Bytes(message)))) = Reader::new(envelope).field() else {
+        return None;
+    };
+    let mut reader = Reader::new(message);
+    while let Ok(Some((field, Value::Bytes(bytes)))) = reader.field() {
+        match field {
+            PAYLOAD => return Some(bytes),
+            // What has to do with devices says what became of a command.
+            CHANNEL if bytes.starts_with(b"devices.") => return None,
+            _ => {}
+        }
+    }
+    None
+}
+
+fn take_other(envelope: &[u8], take: &mut dyn FnMut(Event<'_>)) {
+    match Envelope::decode(envelope).map(|envelope| envelope.kind) {
+        Ok(Kind::Welcome(_) | Kind::Ack(_)) => take(Event::Accepted),
+        Ok(Kind::Error(error)) => take(Event::Refused(error.message)),
+        Ok(Kind::Gap(_)) => take(Event::Dropped),
+        Ok(Kind::Deliver(deliver)) => take(Event::Command { id: deliver.command }),
+        Ok(Kind::Message(message)) => take_update(message.payload.unwrap_or_default(), take),
+        Ok(_) => {}
+        Err(_) => take(Event::Refused("an envelope that can't be read")),
     }
 }
 
@@ -149,7 +171,7 @@ fn name(channel: Channel) -> String {
 mod tests {
     use super::super::tests::{contents, heard};
     use super::*;
-    use proto::envelope::{Ack, Deliver, Gap, Message};
+    use proto::envelope::{Ack, Batch, Deliver, Gap, Message};
 
     fn sent(write: impl FnOnce(&Lamplighter, &mut Vec<u8>)) -> Vec<u8> {
         let mut out = Vec::new();
