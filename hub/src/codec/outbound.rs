@@ -51,6 +51,14 @@ impl Outbound {
         Self { encoding, room, bytes: Vec::new() }
     }
 
+    /// Lends it a buffer to fill, if it has begun none.
+    pub fn lend(&mut self, buffer: Vec<u8>) {
+        debug_assert!(buffer.is_empty(), "what is in it would be sent");
+        if self.bytes.capacity() == 0 {
+            self.bytes = buffer;
+        }
+    }
+
     /// Changes the encoding of what follows; before anything was added.
     pub fn set_encoding(&mut self, encoding: Encoding) {
         debug_assert!(self.is_empty(), "one message has one encoding");
@@ -123,7 +131,7 @@ impl Outbound {
 
     fn binary(&mut self, bytes: &[u8]) {
         if self.bytes.is_empty() {
-            self.bytes.reserve_exact(self.room + bytes.len());
+            self.bytes.reserve(self.room + bytes.len());
             self.bytes.resize(self.room, 0);
         }
         self.bytes.extend_from_slice(bytes);

@@ -160,6 +160,9 @@ impl Queue {
         taken.ack = self.ack.take();
         taken.gap = self.gap.take();
         let mut bytes = 0;
+        if self.bytes <= bytes_max {
+            taken.items.reserve(self.items.len());
+        }
         while bytes < bytes_max
             && let Some(item) = self.items.pop_front()
         {

@@ -13,8 +13,27 @@ pub const SCRATCH_BYTES: usize = 20 * 1024;
 /// one for TLS.
 const SPARES_MAX: usize = 4;
 
+/// The room of a message's buffer that is kept for another: a full batch, and what growing adds.
+const SPARE_BYTES_MAX: usize = 32 * 1024;
+
 thread_local! {
     static SPARES: RefCell<Vec<Box<[u8]>>> = const { RefCell::new(Vec::new()) };
+    static MESSAGES: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// An empty buffer for a message, with the room that earlier ones needed.
+pub fn spare() -> Vec<u8> {
+    MESSAGES.with_borrow_mut(Vec::pop).unwrap_or_default()
+}
+
+/// Gives back what [`spare`] lent, or any other buffer that is used no more.
+pub fn give_back(mut buffer: Vec<u8>) {
+    buffer.clear();
+    MESSAGES.with_borrow_mut(|spares| {
+        if spares.len() < SPARES_MAX && buffer.capacity() <= SPARE_BYTES_MAX {
+            spares.push(buffer);
+        }
+    });
 }
 
 /// A borrowed buffer of [`SCRATCH_BYTES`]; what is in it is left over from others.

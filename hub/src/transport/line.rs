@@ -29,6 +29,7 @@ use proto::CloseCode;
 use proto::envelope::{Ack, Envelope, Kind};
 
 use super::Shared;
+use super::buffers;
 use super::connection::End;
 use super::websocket::{self, Assembler, HEAD_BYTES_MAX};
 use super::wire::Wire;
@@ -158,6 +159,8 @@ impl Line {
                 return Err(End::Close(code));
             }
             if sent == 0 && !self.reader.is_behind() {
+                // What waits holds no buffer.
+                buffers::give_back(self.outbound.take());
                 return Ok(Pumped::Dry);
             }
         }
@@ -177,6 +180,7 @@ impl Line {
             start = websocket::write_head(room, is_text, length);
         }
         self.wire.send(&bytes[start..])?;
+        buffers::give_back(bytes);
         broker.metrics.bytes_sent.inc_by(length as u64);
         Ok(length)
     }
@@ -184,6 +188,7 @@ impl Line {
     /// Joins what waits into the next message. Returns the code, if the mailbox says to close.
     fn fill(&mut self, outlet: &Arc<Outlet>, taken: &mut Taken) -> Option<CloseCode> {
         let broker = &outlet.shared.broker;
+        self.outbound.lend(buffers::spare());
         let behind = self.reader.is_behind();
         // While it lags the mailbox holds answers only, and they don't wait for a slow scan; else what
         // it holds comes after what is owed.
