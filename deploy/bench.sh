@@ -18,7 +18,7 @@ export LC_ALL=C
 source deploy/bench-lib.sh
 
 JSON=$(dirname "$BIN")/bench.json
-# In all, so that nobody waits for ever; today's scenarios take about seven minutes.
+# In all, so that nobody waits for ever; today's scenarios take about five minutes.
 SECONDS_MAX=900
 SCENARIO_SECONDS_MAX=200
 CONNECTIONS_FROM=1000
