@@ -50,7 +50,10 @@ pub enum Input<'a> {
     /// A ping or pong of WebSocket.
     Control,
     /// The deadline may have come.
-    Timeout,
+    Timeout {
+        /// The socket took bytes since the deadline was set: a peer that reads slowly.
+        drains: bool,
+    },
 }
 
 /// What the session asks the driver to do.
@@ -181,7 +184,7 @@ impl Session {
         match (&mut self.phase, input) {
             (Phase::Closed, _) => Ok(Effect::None),
             // The deadline moved after the driver armed its timer.
-            (_, Input::Timeout) if now < self.deadline => Ok(Effect::None),
+            (_, Input::Timeout { .. }) if now < self.deadline => Ok(Effect::None),
 
             (Phase::Greeting, Input::Received { request: Request::Hello(hello), bytes }) => {
                 check_greeting(&hello, self.greeting_bytes + bytes)?;
@@ -201,7 +204,7 @@ impl Session {
                 self.phase = Phase::Open(Box::new(open));
                 Ok(Effect::Welcome)
             }
-            (Phase::Greeting | Phase::Admitting { .. }, Input::Timeout) => {
+            (Phase::Greeting | Phase::Admitting { .. }, Input::Timeout { .. }) => {
                 Err(CloseCode::AUTH_TIMEOUT)
             }
             (Phase::Greeting | Phase::Admitting { .. }, Input::Control) => {
@@ -227,7 +230,12 @@ impl Session {
                     Err(CloseCode::RATE)
                 }
             }
-            (Phase::Open(open), Input::Timeout) if open.pinged => {
+            (Phase::Open(open), Input::Timeout { drains }) if open.pinged => {
+                // The ping waits behind what a slow peer still reads.
+                if drains {
+                    self.deadline = now + limits.pong_timeout;
+                    return Ok(Effect::None);
+                }
                 // A peer that the hub does not read can't be heard.
                 if self.paused_until.is_some_and(|until| now < until) {
                     Ok(Effect::None)
@@ -235,7 +243,7 @@ impl Session {
                     Err(CloseCode::NO_PONG)
                 }
             }
-            (Phase::Open(open), Input::Timeout) => {
+            (Phase::Open(open), Input::Timeout { .. }) => {
                 open.pinged = true;
                 self.deadline = now + limits.pong_timeout;
                 Ok(Effect::Ping)

@@ -11,8 +11,8 @@ use crate::codec::request::check;
 fn a_silent_peer_is_closed_and_may_return() {
     let mut bench = Bench::new();
     let wait = bench.limits.greeting_timeout;
-    assert!(matches!(bench.after(wait - MS, Input::Timeout), Effect::None));
-    assert_closed(bench.after(MS, Input::Timeout), CloseCode::AUTH_TIMEOUT);
+    assert!(matches!(bench.after(wait - MS, Input::Timeout { drains: false }), Effect::None));
+    assert_closed(bench.after(MS, Input::Timeout { drains: false }), CloseCode::AUTH_TIMEOUT);
     assert!(CloseCode::AUTH_TIMEOUT.is_temporary());
     assert_eq!(bench.session.deadline(), None, "closed means closed");
 }
@@ -48,11 +48,11 @@ fn a_refused_credential_closes_with_its_code() {
 fn a_quiet_peer_is_pinged_and_any_sign_of_life_counts() {
     let mut bench = Bench::device();
     let interval = bench.limits.ping_interval;
-    assert!(matches!(bench.after(interval, Input::Timeout), Effect::Ping));
+    assert!(matches!(bench.after(interval, Input::Timeout { drains: false }), Effect::Ping));
     assert!(matches!(bench.after(MS, Input::Control), Effect::None));
-    assert!(matches!(bench.after(interval, Input::Timeout), Effect::Ping));
+    assert!(matches!(bench.after(interval, Input::Timeout { drains: false }), Effect::Ping));
     let wait = bench.limits.pong_timeout;
-    assert_closed(bench.after(wait, Input::Timeout), CloseCode::NO_PONG);
+    assert_closed(bench.after(wait, Input::Timeout { drains: false }), CloseCode::NO_PONG);
 }
 
 #[test]
@@ -139,6 +139,20 @@ fn a_flood_of_control_frames_is_cut() {
         assert!(matches!(bench.after(Duration::ZERO, Input::Control), Effect::None));
     }
     assert_closed(bench.after(Duration::ZERO, Input::Control), CloseCode::RATE);
+}
+
+#[test]
+fn a_peer_that_reads_slowly_is_not_taken_for_dead() {
+    let mut bench = Bench::device();
+    let pong_timeout = bench.limits.pong_timeout;
+    let silence = bench.session.ping_interval();
+    assert!(matches!(bench.after(silence, Input::Timeout { drains: true }), Effect::Ping));
+    for _ in 0..5 {
+        let effect = bench.after(pong_timeout, Input::Timeout { drains: true });
+        assert!(matches!(effect, Effect::None), "{effect:?}");
+    }
+    let effect = bench.after(pong_timeout, Input::Timeout { drains: false });
+    assert_closed(effect, CloseCode::NO_PONG);
 }
 
 const MS: Duration = Duration::from_millis(1);

@@ -48,6 +48,8 @@ pub(super) struct Link {
     /// Who receives what this peer published.
     pub(super) wakes: Wakes,
     timer: Pin<Box<Sleep>>,
+    /// Bytes that the socket had taken when the session's deadline was set.
+    written: u64,
     stall: Option<Stall>,
 }
 
@@ -101,7 +103,7 @@ impl Link {
         let deadline = session.deadline().unwrap_or_else(clock::mono);
         let timer = Box::pin(tokio::time::sleep_until(deadline.into()));
         let wakes = Wakes::default();
-        Self { shared, origin, session, peer: None, wakes, timer, stall: None }
+        Self { shared, origin, session, peer: None, wakes, timer, written: 0, stall: None }
     }
 
     /// The whole life of a connection: turn after turn, until it has to wait.
@@ -136,11 +138,13 @@ impl Link {
         }
         self.stall = None;
         self.arm(clock::mono());
-        if self.timer.as_mut().poll(context).is_ready() {
+        let late = self.timer.as_mut().poll(context).is_ready();
+        let heard = !self.is_paused() && self.hear(line, context)?;
+        if late && !heard {
+            // An answer that is here already is not late.
             self.timeout(line)?;
             return Ok(Turned::On);
         }
-        let heard = !self.is_paused() && self.hear(line, context)?;
         Ok(if heard || pumped == Pumped::More { Turned::On } else { Turned::Wait })
     }
 
@@ -213,9 +217,14 @@ impl Link {
     fn timeout(&mut self, line: &mut Line) -> Result<(), End> {
         let now = Now::read();
         let shared = self.shared.clone();
-        let effect = self.session.handle(&shared.settings.session, now.mono, Input::Timeout);
+        let deadline = self.session.deadline();
+        let input = Input::Timeout { drains: line.wire.written() > self.written };
+        let effect = self.session.handle(&shared.settings.session, now.mono, input);
         if incoming::carry_out(self, line, now, 0, effect)? {
             line.wire.send(&websocket::control(Control::Ping, b""))?;
+        }
+        if self.session.deadline() != deadline {
+            self.written = line.wire.written();
         }
         Ok(())
     }
@@ -268,6 +277,8 @@ impl Link {
             End::Stalled => {
                 broker.metrics.limit_hit(Limit::WriteTime);
                 broker.metrics.closed(CloseCode::SLOW.0);
+                let address = self.origin.address;
+                tracing::info!(%address, peer = self.session.identity().map(tracing::field::display), "cut: it reads nothing");
                 CloseCode::SLOW.reason()
             }
             End::Left => CloseCode::NORMAL.reason(),

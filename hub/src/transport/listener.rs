@@ -31,6 +31,9 @@ const BACKLOG: i32 = 4096;
 const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(100);
 /// After so long without an ack of TCP a peer is gone.
 const TCP_USER_TIMEOUT: Duration = Duration::from_secs(30);
+/// Bytes that wait in the kernel unsent. What a slow reader doesn't take waits in its mailbox instead,
+/// where it is counted, bounded and replaced by newer values.
+const UNSENT_BYTES_MAX: u32 = 16 * 1024;
 const HEAD_BYTES_MAX: usize = 8 * 1024;
 const HEADERS_MAX: usize = 40;
 
@@ -185,7 +188,9 @@ async fn serve(wire: Wire, router: Router, shared: Arc<Shared>, origin: Arc<Orig
 
 fn tune(socket: &TcpStream) -> io::Result<()> {
     socket.set_nodelay(true)?;
-    socket2::SockRef::from(socket).set_tcp_user_timeout(Some(TCP_USER_TIMEOUT))
+    let socket = socket2::SockRef::from(socket);
+    socket.set_tcp_notsent_lowat(UNSENT_BYTES_MAX)?;
+    socket.set_tcp_user_timeout(Some(TCP_USER_TIMEOUT))
 }
 
 /// A token bucket in front of accept.
