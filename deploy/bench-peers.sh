@@ -113,4 +113,4 @@ versions >"$PEERS/versions"
 exec timeout --foreground "$SECONDS_MAX" \
     taskset --cpu-list "$(IFS=, && echo "${all[*]:1}")" \
     "$BIN/device-sim" compare --programs "$BIN" --peers "$PEERS" --server-core "${all[0]}" \
-    --docs docs --own "$(dirname "$BIN")/bench.json" "$@"
+    --docs docs --own "$(dirname "$BIN")/bench.json" --own "$(dirname "$BIN")/bench-long.json" "$@"

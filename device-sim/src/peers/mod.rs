@@ -97,9 +97,9 @@ pub struct CompareSettings {
     /// Folder for benchmarks.json, .md and .svg; without it results go to stdout only
     #[arg(long)]
     docs: Option<PathBuf>,
-    /// What deploy/bench.sh wrote of the hub's own scenarios
-    #[arg(long, default_value = "target/bench.json")]
-    own: PathBuf,
+    /// What the other benches wrote of the hub's own scenarios; files that aren't there are left out
+    #[arg(long, default_values = ["target/bench.json", "target/bench-long.json"])]
+    own: Vec<PathBuf>,
     /// Measure nothing, write the page and the picture anew from benchmarks.json
     #[arg(long, requires = "docs")]
     render: bool,
@@ -169,10 +169,11 @@ pub async fn run_and_print(settings: &CompareSettings) -> Result<bool, CompareEr
         Some(docs) if settings.render => read(docs)?,
         _ => run_until_stopped(settings).await?,
     };
-    let own = std::fs::read_to_string(&settings.own).ok();
+    let own = settings.own.iter().filter_map(|file| std::fs::read_to_string(file).ok());
+    let own: Vec<String> = own.collect();
     match docs {
-        Some(docs) => write(docs, &results, own.as_deref())?,
-        None => print(&page::write(&results, "", own.as_deref())),
+        Some(docs) => write(docs, &results, &own)?,
+        None => print(&page::write(&results, "", &own)),
     }
     Ok(results.failures.is_empty())
 }
@@ -195,7 +196,7 @@ fn read(docs: &Path) -> Result<Results, CompareError> {
 }
 
 /// Writes data, page and picture. What people wrote on the page is kept.
-fn write(docs: &Path, results: &Results, own: Option<&str>) -> Result<(), CompareError> {
+fn write(docs: &Path, results: &Results, own: &[String]) -> Result<(), CompareError> {
     let before = std::fs::read_to_string(docs.join(PAGE)).unwrap_or_default();
     let json = serde_json::to_string_pretty(results).expect("our own types are JSON");
     let svg = chart::draw(results).map_err(CompareError::Picture)?;

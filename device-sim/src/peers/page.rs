@@ -102,7 +102,7 @@ pub(super) const fn title_of(server: ServerKind) -> &'static str {
 }
 
 /// The whole page. `before` is the page as it stands, `own` the JSON of the hub's own scenarios.
-pub(super) fn write(results: &Results, before: &str, own: Option<&str>) -> String {
+pub(super) fn write(results: &Results, before: &str, own: &[String]) -> String {
     let mut page = head(results);
     page.push_str("\n## Marks\n\n");
     page.push_str(&marks(results));
@@ -118,8 +118,12 @@ pub(super) fn write(results: &Results, before: &str, own: Option<&str>) -> Strin
         page.push_str("\n### Not measured\n\n");
         results.failures.iter().for_each(|failure| page.push_str(&format!("- {failure}\n")));
     }
-    if let Some(own) = own.and_then(|json| serde_json::from_str::<Own>(json).ok()) {
-        page.push_str(&own_text(&own));
+    let own: Vec<Own> = own.iter().filter_map(|json| serde_json::from_str(json).ok()).collect();
+    if !own.is_empty() {
+        page.push_str("\n## The hub's own scenarios\n");
+    }
+    for own in &own {
+        page.push_str(&own_text(own));
     }
     page
 }
@@ -128,7 +132,7 @@ fn head(results: &Results) -> String {
     let mut text = String::from(
         "# Benchmarks\n\nWritten by `make bench-peers` (about a quarter of an hour, after the peers are installed); only the part\n\
          between the two marks for it is written by hand. The figures as data: [benchmarks.json](benchmarks.json). The\n\
-         hub's own scenarios come from `make bench`, if it ran before.\n\n",
+         hub's own scenarios come from `make bench` and `make bench-long`, if they ran before.\n\n",
     );
     let versions = results.versions.iter().map(|(name, version)| format!("{name} {version}"));
     let versions = versions.collect::<Vec<_>>().join(" · ");
@@ -187,7 +191,7 @@ fn table_text(table: &Table, results: &Results) -> String {
 }
 
 fn own_text(own: &Own) -> String {
-    let mut text = format!("\n## The hub's own scenarios\n\n`make bench`, {}\n\n", own.at);
+    let mut text = format!("\nMeasured at {}:\n\n", own.at);
     text.push_str(&row(["scenario", "figure", "measured", "mark", ""]));
     text.push_str("|---|---|--:|--:|---|\n");
     let mut last = "";
@@ -279,7 +283,7 @@ mod tests {
 
     #[test]
     fn a_table_has_medians_ranges_and_ratios() {
-        let page = write(&results(), "", None);
+        let page = write(&results(), "", &[]);
         assert!(page.contains("| Lamplighter | 10 (9–12) |"), "{page}");
         assert!(page.contains("| 1.25 | 1.00 |") && page.contains("| floor | 8 |"), "{page}");
         assert!(page.contains("2026-11-21 · 3 rounds"), "{page}");
@@ -288,11 +292,11 @@ mod tests {
     #[test]
     fn what_people_wrote_is_kept_and_the_rest_is_not() {
         let before = format!("old\n{BY_HAND}\nWhy.\n{BY_HAND_END}\nold");
-        let page = write(&results(), &before, None);
+        let page = write(&results(), &before, &[]);
         assert!(
             page.contains(&format!("{BY_HAND}\nWhy.\n{BY_HAND_END}\n")) && !page.contains("old")
         );
-        let again = write(&results(), &page, None);
+        let again = write(&results(), &page, &[]);
         assert_eq!(again, page);
     }
 
@@ -301,7 +305,7 @@ mod tests {
         let own = r#"{"at":"2026-11-21T09:00:00Z","cores":2,"rows":[],"table":[
             {"scenario":"idle","figure":"memory","value":3.5,"unit":"KiB","relation":"<=","mark":4,"met":true},
             {"scenario":"idle","figure":"rate","value":12345.6,"unit":"/s","met":false}]}"#;
-        let page = write(&results(), "", Some(own));
+        let page = write(&results(), "", &[own.to_owned()]);
         assert!(page.contains("| idle | memory | 3.50 KiB | <= 4 | met |"), "{page}");
         assert!(page.contains("|  | rate | 12,346 /s |  |  |"), "{page}");
     }
