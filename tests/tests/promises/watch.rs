@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use proto::messages::lamplighter::v1::Message;
 use tests::{Device, Hub, Person, lamp, person};
 
 const REPORTS: u32 = 60;
@@ -31,6 +32,9 @@ async fn a_snapshot_and_what_follows_have_every_report_exactly_once_while_device
     for (id, token) in ids.iter().zip(&tokens) {
         devices.push(Device::connect(&hub, id, token, 1).await);
     }
+    let mut witness = Person::viewer(&hub).await;
+    witness.watch("devices.*.telemetry").await;
+    let mut views = Vec::new();
     let publishing: Vec<_> = devices
         .into_iter()
         .map(|mut device| {
@@ -46,24 +50,48 @@ async fn a_snapshot_and_what_follows_have_every_report_exactly_once_while_device
         let mut viewer = Person::viewer(&hub).await;
         let ack = viewer.subscribe("devices.*.telemetry", None, true).await;
         let position = ack.position.expect("a position").offset;
-        let mut at: BTreeMap<String, u32> = BTreeMap::new();
-        for value in viewer.snapshot().await {
-            assert!(value.offset <= position, "the snapshot ends where the live stream begins");
-            at.insert(value.channel.clone(), lamp::number(person::payload(&value)));
-        }
+        let snapshot = viewer.snapshot().await;
+        let snapshot: Seen = snapshot.iter().map(|value| (value.offset, report(value))).collect();
+        let mut live = Seen::new();
         let mut newest = position;
-        while at.len() < ids.len() || at.values().any(|number| *number < REPORTS) {
+        let mut last: BTreeMap<String, u32> = snapshot.values().cloned().collect();
+        while last.len() < ids.len() || last.values().any(|number| *number < REPORTS) {
             let message = viewer.message().await;
             assert!(message.offset > newest, "in order, each once");
             newest = message.offset;
-            let number = lamp::number(person::payload(&message));
-            let before = at.insert(message.channel.clone(), number).unwrap_or(0);
-            assert_eq!(number, before + 1, "no gap and no double on {}", message.channel);
+            let (channel, number) = report(&message);
+            last.insert(channel.clone(), number);
+            live.insert(newest, (channel, number));
         }
+        views.push((position, snapshot, live));
     }
     for task in publishing {
         task.await.expect("the device published");
     }
+    let mut all = Seen::new();
+    while all.len() < ids.len() * REPORTS as usize {
+        let message = witness.message().await;
+        all.insert(message.offset, report(&message));
+    }
+    for (position, snapshot, live) in views {
+        let after: Seen = all.range(position + 1..).map(|(at, seen)| (*at, seen.clone())).collect();
+        assert_eq!(live, after, "everything after the position, and nothing else");
+        // A value that was overtaken while the snapshot was taken comes as the newer one, live.
+        let before = all.range(..=position).map(|(at, (channel, _))| (channel, *at));
+        for (channel, offset) in before.collect::<BTreeMap<_, _>>() {
+            let overtaken = after.values().any(|(other, _)| other == channel);
+            let held = snapshot.get(&offset) == Some(&all[&offset]);
+            assert!(held || overtaken, "the last value of {channel} before the position");
+        }
+        assert!(snapshot.iter().all(|(at, seen)| *at <= position && all[at] == *seen));
+    }
+}
+
+/// Reports by their offset: channel and number.
+type Seen = BTreeMap<u64, (String, u32)>;
+
+fn report(message: &Message) -> (String, u32) {
+    (message.channel.clone(), lamp::number(person::payload(message)))
 }
 
 /// Fault 6.1.
