@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use proto::CloseCode;
+use smallvec::SmallVec;
 
 use crate::codec::Frame;
 
@@ -48,8 +49,8 @@ pub struct Lag {
 /// What a receiver's task took out.
 #[derive(Debug, Default)]
 pub struct Taken {
-    /// In the order in which they came.
-    pub items: Vec<Item>,
+    /// In the order in which they came. Mostly one: a message for a peer that waits.
+    pub items: SmallVec<[Item; 1]>,
     /// The highest report that is durable: boot and seq.
     pub ack: Option<(u32, u64)>,
     /// Messages were left out before `items`.
@@ -63,16 +64,16 @@ pub struct Taken {
 impl Taken {
     /// Forgets everything, keeping the room unless it is large.
     pub fn clear(&mut self) {
-        let mut items = std::mem::take(&mut self.items);
-        items.clear();
-        if items.capacity() > 64 {
-            items = Vec::new();
+        self.items.clear();
+        if self.items.capacity() > 64 {
+            self.items = SmallVec::new();
         }
-        *self = Self { items, ..Self::default() };
+        (self.ack, self.gap, self.lagging, self.close) = (None, None, None, None);
     }
 }
 
-/// What waits for one receiver.
+/// What waits for one receiver. What is rare is boxed: a publisher goes through a thousand of these for
+/// one message, and pays for each line of memory.
 #[derive(Debug)]
 pub struct Queue {
     items: VecDeque<Item>,
@@ -80,8 +81,8 @@ pub struct Queue {
     bytes_max: usize,
     overflow: Overflow,
     ack: Option<(u32, u64)>,
-    gap: Option<Lag>,
-    lagging: Option<Lagging>,
+    gap: Option<Box<Lag>>,
+    lagging: Option<Box<Lagging>>,
     close: Option<CloseCode>,
 }
 
@@ -158,7 +159,7 @@ impl Queue {
         }
         taken.close = self.close;
         taken.ack = self.ack.take();
-        taken.gap = self.gap.take();
+        taken.gap = self.gap.take().map(|gap| *gap);
         let mut bytes = 0;
         if self.bytes <= bytes_max {
             taken.items.reserve(self.items.len());
@@ -226,7 +227,7 @@ impl Queue {
             Item::Answer(_) => true,
         });
         self.bytes = self.items.iter().map(item_bytes).sum();
-        self.lagging = Some(Lagging { lag, reported: false });
+        self.lagging = Some(Box::new(Lagging { lag, reported: false }));
     }
 
     /// Forgets the oldest message; false if there is none.
@@ -237,7 +238,8 @@ impl Queue {
         };
         self.bytes -= frame.len();
         let offset = frame.offset();
-        let gap = self.gap.get_or_insert(Lag { from: offset, to: offset, dropped: 0 });
+        let first = || Box::new(Lag { from: offset, to: offset, dropped: 0 });
+        let gap = self.gap.get_or_insert_with(first);
         gap.to = offset;
         gap.dropped += 1;
         true

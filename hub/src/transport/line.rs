@@ -21,7 +21,7 @@
 //!   when it was found empty, under its lock.
 
 use std::sync::Arc;
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Wake, Waker};
 
 use futures_util::task::AtomicWaker;
 use parking_lot::{Mutex, MutexGuard};
@@ -149,11 +149,13 @@ impl Line {
     /// `outlet` is what the mailbox wakes.
     pub(super) fn pump(&mut self, outlet: &Arc<Outlet>) -> Result<Pumped, End> {
         let mut taken = Taken::default();
+        let waker = Waker::from(outlet.clone());
+        let mut context = Context::from_waker(&waker);
         for _ in 0..BATCHES_PER_PUMP {
             if !self.wire.flush()? {
                 return Ok(Pumped::Blocked);
             }
-            let closing = self.fill(outlet, &mut taken);
+            let closing = self.fill(&outlet.shared.broker, &mut context, &mut taken);
             let sent = self.send_batch(&outlet.shared.broker)?;
             if let Some(code) = closing {
                 return Err(End::Close(code));
@@ -186,20 +188,21 @@ impl Line {
     }
 
     /// Joins what waits into the next message. Returns the code, if the mailbox says to close.
-    fn fill(&mut self, outlet: &Arc<Outlet>, taken: &mut Taken) -> Option<CloseCode> {
-        let broker = &outlet.shared.broker;
+    fn fill(
+        &mut self,
+        broker: &Broker,
+        context: &mut Context<'_>,
+        taken: &mut Taken,
+    ) -> Option<CloseCode> {
         self.outbound.lend(buffers::spare());
         let behind = self.reader.is_behind();
         // While it lags the mailbox holds answers only, and they don't wait for a slow scan; else what
         // it holds comes after what is owed.
         if (!behind || self.reader.is_lagging())
             && let Some(mailbox) = &self.mailbox
+            && mailbox.poll_take(context, BATCH_BYTES, taken).is_ready()
         {
-            let waker = Waker::from(outlet.clone());
-            let mut context = Context::from_waker(&waker);
-            if let Poll::Ready(()) = mailbox.poll_take(&mut context, BATCH_BYTES, taken) {
-                return self.mail(broker, taken);
-            }
+            return self.mail(broker, taken);
         }
         if behind {
             return self.owed(broker);

@@ -12,6 +12,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use rustix::io::Errno;
+use rustix::net::SendFlags;
 use rustls::ServerConfig;
 use rustls_pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -173,14 +175,21 @@ impl Pipe {
         Ok(())
     }
 
-    /// How much the socket took of it.
+    /// How much the socket took of it. Past the runtime, whose note of what is ready is one more line of
+    /// memory for each of many receivers; it hears of a socket that is full.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let mut taken = 0;
         while taken < bytes.len() {
-            match self.socket.try_write(&bytes[taken..]) {
+            let rest = &bytes[taken..];
+            let sent = match rustix::net::send(&self.socket, rest, SendFlags::NOSIGNAL) {
+                Err(Errno::AGAIN) => self.socket.try_write(rest),
+                sent => sent.map_err(io::Error::from),
+            };
+            match sent {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(count) => taken += count,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
         }
