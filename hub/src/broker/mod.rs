@@ -9,7 +9,7 @@
 //! ```
 //!
 //! Read in this order: [`channel`], [`sequence`], [`publish`], [`subscribe`], [`reader`], [`devices`],
-//! [`presence`], [`registry`], [`commands`], [`credentials`], [`restore`], [`loading`], [`room`].
+//! [`presence`], [`registry`], [`revise`], [`listing`], [`commands`], [`credentials`], [`restore`], [`loading`], [`room`].
 //!
 //! # Locks
 //!
@@ -44,16 +44,20 @@ use crate::twin::Rules;
 pub mod channel;
 pub mod sequence;
 
+pub mod at_once;
 pub mod publish;
 
 pub mod reader;
 pub mod subscribe;
 
 pub mod devices;
+pub mod listing;
 pub mod presence;
 pub mod registry;
+pub mod revise;
 pub mod selector;
 
+mod asker;
 pub mod commands;
 
 pub mod credentials;
