@@ -90,12 +90,27 @@ impl Broker {
     }
 
     /// Withdraws a command that was not sent. The answer goes to the peer's mailbox.
-    pub fn cancel(&self, now: Now, peer: &Peer, request: u64, command: CommandId) {
+    ///
+    /// # Errors
+    /// The command is for a device that the peer may not command.
+    pub fn cancel(
+        &self,
+        now: Now,
+        peer: &Peer,
+        request: u64,
+        command: CommandId,
+    ) -> Result<(), Refusal> {
         let mut wakes = Wakes::default();
         let mut desk = self.desk.lock();
+        let device = desk.ledger.command(&command).map(|view| view.device().clone());
+        if device.is_some_and(|device| !peer.identity.may_command(&device)) {
+            let text = "this identity may not command the device";
+            return Err(Refusal::new(ErrorCode::NotPermitted, "cancel.command", text));
+        }
         let reply = desk.token(&peer.mailbox, request);
         let by = peer.identity.to_string().into();
         self.drive(now, &mut desk, &mut wakes, Input::Cancel { command, by, reply });
+        Ok(())
     }
 
     /// Takes a device's word on a command. It is acknowledged once it needs no repeating.

@@ -183,7 +183,7 @@ impl Broker {
         };
         if let Some(old) = device.token.replace(token.hash()) {
             self.directory.write().remove_where(|hash, _| *hash == old);
-            self.close_sessions(CloseCode::REVOKED, |entry| entry.token == Some(old));
+            self.close_sessions(CloseCode::REVOKED, |entry| entry.admission.token == Some(old));
             operations.push(operation(Table::Token, &old.0, None));
         }
         // What the request leaves out stays as it was.
@@ -248,13 +248,14 @@ impl Broker {
                 operations.push(operation(Table::Token, &token.0, None));
             }
             self.submit(operations, Some(Ticket::Waiter(done)))?;
+            self.forget_labels(id);
             if let Some(device) = devices.remove(id) {
                 if let Some(token) = device.token {
                     self.directory.write().remove_where(|hash, _| *hash == token);
                 }
                 if let Some(session) = device.session {
                     self.metrics.devices_online.dec();
-                    wakes.add(session.close(CloseCode::REVOKED));
+                    wakes.add(session.end(CloseCode::REVOKED));
                 }
             }
             let removed = RegistrationMessage {
@@ -274,7 +275,7 @@ impl Broker {
         durable(wait).await
     }
 
-    /// Devices that `selector` means, in the order of their ids, from after `cursor` on; and whether
+    /// Devices that `selector` means and that may be seen, in the order of their ids, from after `cursor` on; and whether
     /// more follow. Costs a walk over all devices.
     ///
     /// # Errors
@@ -284,8 +285,10 @@ impl Broker {
         selector: &Selector,
         cursor: &str,
         limit: usize,
+        may_see: impl Fn(&DeviceId) -> bool,
     ) -> Result<(Vec<DeviceView>, bool), Refusal> {
         let mut found = self.selected(selector, cursor);
+        found.retain(may_see);
         let more = found.len() > limit;
         found.truncate(limit);
         let views: Result<Vec<_>, _> = found.iter().map(|id| self.device(id)).collect();
@@ -324,6 +327,7 @@ impl Broker {
         registration: &Registration,
         wakes: &mut Wakes,
     ) {
+        self.relabel(id, &registration.labels);
         let message = RegistrationMessage {
             device: id.as_str().to_owned(),
             labels: registration.labels.clone(),

@@ -2,26 +2,31 @@
 
 use axum::Json;
 use axum::extract::{Path, State};
-use proto::CommandId;
+use proto::{CommandId, channels};
 use serde_json::{Value, json};
 
 use super::Api;
-use super::auth::Reader;
+use super::auth::Person;
 use super::problem::Problem;
 use crate::broker::Broker;
 use crate::ledger::CommandView;
 
-/// `GET /v1/commands/{id}`
+/// `GET /v1/commands/{id}`: needs `subscribe` on the device's `commands`.
 pub async fn one(
-    _: Reader,
+    person: Person,
     State(api): State<Api>,
     Path(id): Path<String>,
 ) -> Result<Json<Value>, Problem> {
     let unknown =
         || Problem::not_found("the hub knows no such command; it may be forgotten").at("id");
     let id = CommandId::parse(&id).map_err(|_| unknown())?;
-    let found = api.broker.with_command(&id, |view| document(&api.broker, view));
-    found.map(Json).ok_or_else(unknown)
+    let found = api.broker.with_command(&id, |view| {
+        let channel = channels::COMMANDS.of(view.device());
+        // Who may not see it isn't told that it exists.
+        let may_see = person.identity().may_see(channel.as_str());
+        may_see.then(|| document(&api.broker, view))
+    });
+    found.flatten().map(Json).ok_or_else(unknown)
 }
 
 fn document(broker: &Broker, view: CommandView<'_>) -> Value {
@@ -49,7 +54,7 @@ fn document(broker: &Broker, view: CommandView<'_>) -> Value {
         "sender": &**view.sender(),
         "type": &**view.type_name(),
         "data": decoded(view.type_name(), view.payload()),
-        "result": decoded(proto::channels::RESULT_TYPE, view.result()),
+        "result": decoded(channels::RESULT_TYPE, view.result()),
         "request_id": view.request_id().map(|id| &**id),
         "accepted_unix_ms": view.accepted_unix_ms(),
         "deadline_unix_ms": view.deadline_unix_ms(),

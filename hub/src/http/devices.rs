@@ -4,13 +4,15 @@ use axum::Json;
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
-use proto::DeviceId;
+use proto::channels::{self, PREFIX};
+use proto::{ChannelName, DeviceId};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Api;
-use super::auth::{Operator, Reader};
+use super::auth::Person;
 use super::problem::Problem;
+use crate::access::{Verb, grant};
 use crate::broker::registry::{DeviceView, Existing, NewDevice};
 use crate::broker::selector::Selector;
 use crate::clock::Now;
@@ -47,9 +49,9 @@ pub enum OneOrMany {
     One(NewDevice),
 }
 
-/// `GET /v1/devices`
+/// `GET /v1/devices`: those whose `registration` the caller may see.
 pub async fn list(
-    _: Reader,
+    person: Person,
     State(api): State<Api>,
     query: Result<Query<ListQuery>, QueryRejection>,
 ) -> Result<Json<Value>, Problem> {
@@ -60,14 +62,17 @@ pub async fn list(
     if !(1..=DEVICES_MAX).contains(&limit) {
         return Err(bad(format!("is {limit}; use 1 to {DEVICES_MAX}")).at("limit"));
     }
-    let (devices, more) = api.broker.list_devices(&selector, &query.cursor, limit)?;
+    let identity = person.identity();
+    let sees_all = identity.may_all(Verb::Subscribe);
+    let may_see = |id: &DeviceId| sees_all || identity.may_see(registration(id).as_str());
+    let (devices, more) = api.broker.list_devices(&selector, &query.cursor, limit, may_see)?;
     let next = devices.last().filter(|_| more).map(|device| device.id.clone());
     Ok(Json(json!({ "devices": devices, "next": next })))
 }
 
-/// `POST /v1/devices`
+/// `POST /v1/devices`: needs `manage` on each `devices.<id>`.
 pub async fn add(
-    _: Operator,
+    person: Person,
     State(api): State<Api>,
     query: Result<Query<AddQuery>, QueryRejection>,
     body: Result<Json<OneOrMany>, JsonRejection>,
@@ -86,6 +91,11 @@ pub async fn add(
     if new.len() > DEVICES_MAX {
         return Err(bad(format!("{} devices; at most {DEVICES_MAX} at once", new.len())));
     }
+    for device in &new {
+        let name = device_id(&device.id).map(|id| grant::device_name(&id));
+        // An id that is none is refused below, by what is wrong with it.
+        person.require(Verb::Manage, name.as_deref().unwrap_or(PREFIX))?;
+    }
     let added = api.broker.add_devices(Now::read(), new, existing).await?;
     let devices: Vec<Value> = added
         .iter()
@@ -94,23 +104,25 @@ pub async fn add(
     Ok((StatusCode::CREATED, Json(json!({ "devices": devices }))))
 }
 
-/// `GET /v1/devices/{id}`
+/// `GET /v1/devices/{id}`: needs `subscribe` on its `registration`.
 pub async fn one(
-    _: Reader,
+    person: Person,
     State(api): State<Api>,
     Path(id): Path<String>,
 ) -> Result<Json<DeviceView>, Problem> {
     let id = device_id(&id)?;
+    person.require(Verb::Subscribe, registration(&id).as_str())?;
     api.broker.device(&id)?.map(Json).ok_or_else(|| not_registered(&id))
 }
 
-/// `DELETE /v1/devices/{id}`
+/// `DELETE /v1/devices/{id}`: needs `manage` on `devices.<id>`.
 pub async fn remove(
-    _: Operator,
+    person: Person,
     State(api): State<Api>,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Problem> {
     let id = device_id(&id)?;
+    person.require(Verb::Manage, &grant::device_name(&id))?;
     api.broker.remove_device(Now::read(), &id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -121,6 +133,11 @@ pub async fn remove(
 /// There can be no such device.
 pub fn device_id(text: &str) -> Result<DeviceId, Problem> {
     DeviceId::parse(text).map_err(|_| Problem::not_found("no device has an id like this").at("id"))
+}
+
+/// The channel whose sight is the sight of a device's entry in the registry.
+pub fn registration(id: &DeviceId) -> ChannelName {
+    channels::REGISTRATION.of(id)
 }
 
 /// There could be such a device, but there is none.

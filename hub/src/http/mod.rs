@@ -1,11 +1,10 @@
 //! The HTTP side of the one port: health, metrics, and what operators manage.
 //!
 //! Resources are JSON; errors are problems (RFC 9457) with the code of the protocol and the field that
-//! is wrong. Everything below `/v1` needs a bearer token (RFC 6750); reading is for every person,
-//! changing for operators.
+//! is wrong. Everything below `/v1` needs a bearer token (RFC 6750), and a role that grants what is asked.
 //!
-//! Read [`auth`], then [`problem`], then the resources: [`devices`], [`twin`], [`commands`],
-//! [`tokens`], [`health`].
+//! Read [`origin`], [`auth`], then [`problem`], then the resources: [`devices`], [`twin`], [`commands`],
+//! [`tokens`], [`access`], [`health`].
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -16,10 +15,12 @@ use axum::routing::{delete, get, post};
 
 use crate::broker::Broker;
 
+pub mod access;
 pub mod auth;
 pub mod commands;
 pub mod devices;
 pub mod health;
+pub mod origin;
 pub mod problem;
 pub mod tokens;
 pub mod twin;
@@ -45,11 +46,13 @@ pub fn router(api: Api) -> Router {
         .route("/v1/devices", get(devices::list).post(devices::add))
         .route("/v1/devices/{id}", get(devices::one).delete(devices::remove))
         .route("/v1/devices/{id}/twin", get(twin::of_device))
+        .route("/v1/access/explain", get(access::explain))
         .route("/v1/commands/{id}", get(commands::one))
         .route("/v1/tokens", post(tokens::issue).get(tokens::list))
         .route("/v1/tokens/{id}", delete(tokens::revoke))
         .fallback(problem::no_route)
         .method_not_allowed_fallback(problem::no_method)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(axum::middleware::from_fn_with_state(api.clone(), origin::guard))
         .with_state(api)
 }

@@ -7,23 +7,27 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
 use super::Api;
-use super::auth::Reader;
-use super::devices::{device_id, not_registered};
+use super::auth::Person;
+use super::devices::{device_id, not_registered, registration};
 use super::problem::Problem;
+use crate::access::Verb;
 use crate::broker::Broker;
 use crate::clock::Now;
 use crate::codec::Frame;
 
-/// `GET /v1/devices/{id}/twin`
+/// `GET /v1/devices/{id}/twin`: needs `subscribe` on its `registration`; has the values of those
+/// channels that the caller may see.
 pub async fn of_device(
-    _: Reader,
+    person: Person,
     State(api): State<Api>,
     Path(id): Path<String>,
 ) -> Result<Json<Value>, Problem> {
     let id = device_id(&id)?;
+    person.require(Verb::Subscribe, registration(&id).as_str())?;
     let device = api.broker.device(&id)?.ok_or_else(|| not_registered(&id))?;
     let now = Now::read();
-    let frames = api.broker.device_values(&id)?;
+    let mut frames = api.broker.device_values(&id)?;
+    frames.retain(|frame| person.identity().may_see(frame.message().channel));
     let values: Vec<Value> = frames.iter().map(|frame| value(&api.broker, frame, now)).collect();
     Ok(Json(json!({
         "device": id.as_str(),
