@@ -218,16 +218,7 @@ impl Session {
             (Phase::Admitting { keepalive }, Input::Admitted(verdict)) => {
                 let ping_interval = *keepalive;
                 let identity = verdict?;
-                let buckets = Buckets::new(rates(limits, &identity), now);
-                let subscriptions = Vec::new();
-                let open = Open {
-                    identity,
-                    buckets,
-                    subscriptions,
-                    ping_interval,
-                    pinged: false,
-                    ends: None,
-                };
+                let open = Open::new(limits, identity, ping_interval, now);
                 self.deadline = now + ping_interval;
                 self.phase = Phase::Open(Box::new(open));
                 Ok(Effect::Welcome)
@@ -282,6 +273,12 @@ impl Session {
 }
 
 impl Open {
+    fn new(limits: &Limits, identity: Identity, ping_interval: Duration, now: Instant) -> Self {
+        let buckets = Buckets::new(rates(limits, &identity), now);
+        let subscriptions = Vec::new();
+        Self { identity, buckets, subscriptions, ping_interval, pinged: false, ends: None }
+    }
+
     fn heard(&mut self, deadline: &mut Instant, now: Instant) {
         self.pinged = false;
         *deadline = now + self.ping_interval;

@@ -1,11 +1,15 @@
 //! Who may do what: roles with parts of a city, asked over every door, and what ends when they end.
 
+use std::time::Duration;
+
 use proto::CloseCode;
 use proto::envelope::ErrorCode;
+use proto::messages::lamplighter::v1::envelope::Kind;
 use serde_json::json;
 use tests::cli::Cli;
+use tests::deadline::until;
 use tests::http::Http;
-use tests::{Device, Hub, Person, Via, person};
+use tests::{Device, Event, Hub, Person, Via, person};
 
 /// North's crew sees and commands its own lamps; the desk issues tokens and nothing else.
 const ROLES: &str = r#"
@@ -48,8 +52,7 @@ async fn a_sender_commands_and_sees_only_what_its_role_may() {
             pattern: pattern.to_owned(),
             ..Default::default()
         };
-        let kind = proto::messages::lamplighter::v1::envelope::Kind::Subscribe(wish);
-        let refused = ann.ask(kind).await.expect_err(pattern);
+        let refused = ann.ask(Kind::Subscribe(wish)).await.expect_err(pattern);
         assert_eq!(refused.code, ErrorCode::NotPermitted as i32, "{pattern}");
     }
     assert!(ann.publish("city.north.news", b"x".to_vec()).await.is_ok());
@@ -125,7 +128,7 @@ async fn bk9_a_token_whose_role_is_gone_is_revoked_and_those_of_old_still_count(
     hub.change(|builder| builder.config(""));
     hub.restart().await;
     let mut client = tests::Client::dial(&Via::of(&hub)).await;
-    let hello = proto::messages::lamplighter::v1::envelope::Kind::Hello(person::hello(&token));
+    let hello = Kind::Hello(person::hello(&token));
     client.say(1, hello).await;
     assert_eq!(client.close_code().await, CloseCode::REVOKED.0);
     assert_eq!(Http::new(&hub, &token).get("/v1/devices").await.status, 401);
@@ -164,6 +167,40 @@ async fn access_explain_says_by_which_grant_or_what_is_missing() {
     let ran = viewer.run(&["access", "explain", "role:north", "subscribe", "city.news"]).await;
     assert_eq!(ran.code, 3, "{ran:?}");
     assert_eq!(shell.run(&["access", "explain", "role:king", "publish", "x"]).await.code, 5);
+}
+
+/// Promise P24, for a peer that doesn't read: its session ends nevertheless, and what waits for it with it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revocation_ends_the_session_of_a_reader_that_stands_still_within_5_s() {
+    let hub = Hub::builder().plain().memory().start().await;
+    let made =
+        hub.http().post("/v1/tokens", &json!({ "role": "viewer", "name": "wall" })).await.json();
+    let mut still = Person::with(&Via::of(&hub), made["token"].as_str().expect("a token")).await;
+    still.watch("city.>").await;
+    let mut operator = Person::operator(&hub).await;
+    // More than all buffers on the way hold.
+    for _ in 0..400 {
+        operator.publish("city.news", vec![b'.'; 30_000]).await.expect("the hub takes it");
+    }
+    let path = format!("/v1/tokens/{}", made["id"].as_str().expect("an id"));
+    assert_eq!(hub.http().delete(&path).await.status, 204);
+    let ended = || async {
+        let closed = hub.metric("lamplighter_closed_total{code=\"4502\"}").await;
+        (closed >= 1.0).then_some(())
+    };
+    until(Duration::from_secs(5), "the session ends", ended).await;
+    let last = operator.publish("city.news", b"after".to_vec()).await.expect("the hub takes it");
+    loop {
+        match still.client.listen().await {
+            Event::Closed(_) | Event::Lost => break,
+            Event::Envelope(envelope) => {
+                if let Some(Kind::Message(message)) = envelope.kind {
+                    assert!(message.offset < last.revision, "delivered after the revocation");
+                }
+            }
+            Event::Json(line) => panic!("JSON: {line}"),
+        }
+    }
 }
 
 /// A hub with a lamp in the north and one in the south.
