@@ -39,7 +39,7 @@ pub struct HubBuilder {
     settings: Vec<String>,
     before: Vec<String>,
     folder: Option<PathBuf>,
-    config: Option<String>,
+    config_text: Option<String>,
 }
 
 /// A running hub, or one that was ended and can be started again. Ends with its value.
@@ -61,7 +61,7 @@ impl Default for HubBuilder {
             settings: SETTINGS.iter().map(|setting| (*setting).to_owned()).collect(),
             before: Vec::new(),
             folder: None,
-            config: None,
+            config_text: None,
         }
     }
 }
@@ -100,8 +100,8 @@ impl HubBuilder {
     }
 
     /// A configuration file with this text, for what no single key can say.
-    pub fn config(mut self, text: &str) -> Self {
-        self.config = Some(text.to_owned());
+    pub fn config_text(mut self, text: &str) -> Self {
+        self.config_text = Some(text.to_owned());
         self
     }
 
@@ -271,7 +271,7 @@ impl Hub {
         if builder.memory {
             words.extend(["--store", "memory"].map(str::to_owned));
         }
-        if let Some(text) = &builder.config {
+        if let Some(text) = &builder.config_text {
             let path = self.folder.path().join("hub.toml");
             fs::write(&path, text).expect("the folder is ours");
             words.extend(["--config".to_owned(), path.display().to_string()]);

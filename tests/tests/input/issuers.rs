@@ -47,7 +47,7 @@ async fn bk4_an_audience_of_many_counts_if_one_is_exactly_ours() {
 async fn bk9_a_subject_that_is_disabled_is_revoked_whatever_its_token_says() {
     let issuer = Issuer::default();
     let config = format!("{}disabled = [\"ann\"]\n", issuer.section());
-    let hub = Hub::builder().plain().memory().config(&config).start().await;
+    let hub = Hub::builder().plain().memory().config_text(&config).start().await;
     assert_eq!(greeting(&hub, &issuer.token(|_, _| {})).await, 4502);
     let bob = issuer.token(|_, claims| claims["sub"] = json!("bob"));
     assert_eq!(Person::with(&Via::of(&hub), &bob).await.welcome.identity, "operator bob");
@@ -134,7 +134,7 @@ fn forged(issuer: &Issuer) -> Vec<(String, String)> {
 }
 
 async fn trusting(issuer: &Issuer) -> Hub {
-    Hub::builder().plain().memory().config(&issuer.section()).start().await
+    Hub::builder().plain().memory().config_text(&issuer.section()).start().await
 }
 
 async fn greeting(hub: &Hub, token: &str) -> u16 {

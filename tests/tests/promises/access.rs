@@ -121,11 +121,11 @@ async fn bk6_who_issues_tokens_gives_away_no_more_than_its_own_role() {
 /// Promise P24: a restart without the role is what a reload without it is.
 #[tokio::test(flavor = "multi_thread")]
 async fn bk9_a_token_whose_role_is_gone_is_revoked_and_those_of_old_still_count() {
-    let mut hub = Hub::builder().plain().config(ROLES).start().await;
+    let mut hub = Hub::builder().plain().config_text(ROLES).start().await;
     let token = issue(&hub, "desk").await;
     drop(Person::with(&Via::of(&hub), &token).await);
     hub.terminate().await;
-    hub.change(|builder| builder.config(""));
+    hub.change(|builder| builder.config_text(""));
     hub.restart().await;
     let mut client = tests::Client::dial(&Via::of(&hub)).await;
     let hello = Kind::Hello(person::hello(&token));
@@ -205,7 +205,7 @@ async fn a_revocation_ends_the_session_of_a_reader_that_stands_still_within_5_s(
 
 /// A hub with a lamp in the north and one in the south.
 async fn city() -> Hub {
-    let hub = Hub::builder().memory().config(ROLES).start().await;
+    let hub = Hub::builder().memory().config_text(ROLES).start().await;
     for (id, district) in [("lamp-n", "North"), ("lamp-s", "South")] {
         let device = json!({ "id": id, "labels": { "district": district } });
         assert_eq!(hub.http().post("/v1/devices", &device).await.status, 201);
