@@ -115,6 +115,15 @@ fn a_viewer_sends_no_commands() {
 }
 
 #[test]
+fn bk6_a_device_that_commands_and_a_person_that_is_ready_are_cut() {
+    let send = proto::envelope::Send { device: "lamp-1", type_name: "t", ..Default::default() };
+    assert_closed(Bench::device().receive(Kind::Send(send)), CloseCode::NOT_PERMITTED);
+    let role = Role::built_in("operator");
+    let mut bench = Bench::admitted(Identity::Person { role, name: "ann".to_owned() });
+    assert_closed(bench.receive(Kind::Ready(Ready::default())), CloseCode::NOT_PERMITTED);
+}
+
+#[test]
 fn bk10_a_credential_that_ends_takes_the_session_with_it_and_nothing_is_done_after() {
     let lamp = || {
         let mut bench = Bench::admitted(Identity::Person {

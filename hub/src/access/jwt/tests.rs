@@ -22,6 +22,17 @@ fn a_good_token_of_each_algorithm_makes_an_identity() {
 }
 
 #[test]
+fn keys_of_a_jwks_are_those_of_a_pem() {
+    for mut bench in [Bench::ed(), Bench::ec(), Bench::rsa()] {
+        let jwks = json!({ "keys": [bench.jwk("key-1"), Bench::ed().jwk("key-2")] });
+        bench.change(|issuer| issuer.keys = keys::read(&jwks.to_string()).expect("keys"));
+        let named = |id: &'static str| bench.token(move |header, _| header["kid"] = json!(id));
+        assert!(bench.verify(&named("key-1")).is_ok(), "{jwks}");
+        assert!(bench.verify(&named("key-2")).is_err(), "{jwks}");
+    }
+}
+
+#[test]
 fn bk1_the_algorithm_is_the_keys_and_not_the_tokens() {
     let bench = Bench::ed();
     for name in ["none", "None", "NONE", "HS256", "ES384", "PS256", "eddsa", "", "EdDSA "] {
@@ -260,6 +271,27 @@ impl Bench {
                 let mut issuer = Issuer { trust, disabled, keys };
                 change(&mut issuer);
                 self.issuers = vec![Arc::new(issuer)];
+            }
+        }
+    }
+
+    /// Its public key as a member of a JWKS.
+    fn jwk(&self, id: &str) -> Value {
+        let part = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+        let raw = self.key.public_key_raw();
+        match self.algorithm {
+            Algorithm::EdDSA => {
+                json!({ "kty": "OKP", "crv": "Ed25519", "kid": id, "x": part(raw) })
+            }
+            Algorithm::ES256 => {
+                let (x, y) = raw[1..].split_at(32);
+                json!({ "kty": "EC", "crv": "P-256", "kid": id, "x": part(x), "y": part(y) })
+            }
+            _ => {
+                use x509_parser::der_parser::asn1_rs::FromDer as _;
+                let (_, key) = x509_parser::public_key::RSAPublicKey::from_der(raw).expect("a key");
+                let modulus = &key.modulus[usize::from(key.modulus[0] == 0)..];
+                json!({ "kty": "RSA", "kid": id, "n": part(modulus), "e": part(key.exponent) })
             }
         }
     }
