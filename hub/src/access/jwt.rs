@@ -19,7 +19,7 @@ use super::role::{Role, Roles};
 const LEEWAY_S: u64 = 60;
 /// s that a token may live on: a stolen one is no good for longer.
 const LIFE_S_MAX: u64 = 24 * 3600;
-/// Bytes of a subject, which is the name that people see.
+/// Bytes of a subject, which is in the name that people see.
 const SUBJECT_BYTES_MAX: usize = 64;
 /// Members of a header, or claims of a token.
 const MEMBERS_MAX: usize = 64;
@@ -63,11 +63,9 @@ pub struct Issued {
 pub struct Claims {
     /// What its bearer may do.
     pub role: Arc<Role>,
-    /// Who its bearer is.
-    pub subject: String,
     /// ms since 1970 from when on nothing may go on by it.
     pub ends_unix_ms: u64,
-    /// For asking again after a reload.
+    /// Who its bearer is, and for asking again after a reload.
     pub issued: Issued,
 }
 
@@ -154,12 +152,20 @@ pub fn verify(
         return Err(Fault::Signature);
     }
     let role = trust.role(roles, &claims).ok_or(Fault::Role)?.clone();
-    let subject = subject.to_owned();
-    let issued = Issued { issuer: issuer.clone(), subject: subject.clone(), key: *key.digest() };
-    Ok(Claims { role, subject, ends_unix_ms: ends * 1000, issued })
+    let (issuer, subject) = (issuer.clone(), subject.to_owned());
+    let issued = Issued { issuer, subject, key: *key.digest() };
+    Ok(Claims { role, ends_unix_ms: ends * 1000, issued })
 }
 
 impl Issued {
+    /// Its bearer, as people see it: `ann@login.city.example`, which is nobody whom the hub itself or
+    /// another issuer calls ann.
+    pub fn name(&self) -> String {
+        let issuer = &self.issuer.trust.issuer;
+        let place = issuer.strip_prefix("https://").unwrap_or(issuer);
+        format!("{}@{}", self.subject, place.trim_end_matches('/'))
+    }
+
     /// Whether the issuers of now stand for it as those did that it came from.
     pub fn still_holds(&self, issuers: &[Arc<Issuer>]) -> bool {
         issuers.iter().any(|issuer| {

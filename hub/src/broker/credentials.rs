@@ -90,7 +90,7 @@ impl Broker {
                     _ => CloseCode::BAD_CREDENTIAL,
                 }
             })?;
-        let identity = Identity::Person { role: claims.role, name: claims.subject };
+        let identity = Identity::Person { role: claims.role, name: claims.issued.name() };
         let issued = Some(Box::new((claims.issued, claims.ends_unix_ms)));
         Ok(Admission { identity, token: None, issued })
     }

@@ -248,7 +248,6 @@ impl Broker {
                 operations.push(operation(Table::Token, &token.0, None));
             }
             self.submit(operations, Some(Ticket::Waiter(done)))?;
-            self.forget_labels(id);
             if let Some(device) = devices.remove(id) {
                 if let Some(token) = device.token {
                     self.directory.write().remove_where(|hash, _| *hash == token);
@@ -270,6 +269,8 @@ impl Broker {
                 &removed.encode_to_vec(),
                 &mut wakes,
             );
+            // After that: who could see the device sees that it is gone.
+            self.forget_labels(id);
         }
         self.tell_ledger(now, ledger::Input::DeviceRemoved { device: id.clone() });
         durable(wait).await

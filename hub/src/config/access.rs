@@ -17,6 +17,8 @@ use crate::access::{Policy, Roles, keys};
 const KEYS_BYTES_MAX: u64 = 256 * 1024;
 /// Issuers, and entries of each list of one.
 const LIST_MAX: usize = 256;
+/// Bytes of an issuer's name, of an audience, of the name of a claim.
+const TEXT_BYTES_MAX: usize = 128;
 /// What a token may be called in its header.
 const TYPES: [&str; 2] = ["JWT", "at+jwt"];
 
@@ -57,8 +59,10 @@ fn issuer(issuer: &file::Issuer, roles: &Roles) -> Result<Issuer, ConfigError> {
         ("issuer.audience", &issuer.audience),
         ("issuer.role_claim", &issuer.role_claim),
     ] {
-        if text.is_empty() {
-            return wrong(key, "is empty; it has to be exactly what the tokens say");
+        if !(1..=TEXT_BYTES_MAX).contains(&text.len()) || text.chars().any(char::is_control) {
+            let problem =
+                format!("is empty, over {TEXT_BYTES_MAX} bytes or has control characters");
+            return wrong(key, problem);
         }
     }
     let lists = [issuer.roles.len(), issuer.disabled.len()];

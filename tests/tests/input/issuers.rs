@@ -18,7 +18,7 @@ async fn bk1_to_bk8_forged_and_stale_tokens_open_no_door() {
     let good = issuer.token(|_, _| {});
     assert_eq!(Http::new(&hub, &good).get("/v1/devices").await.status, 200, "the good one");
     let welcome = Person::with(&Via::of(&hub), &good).await.welcome;
-    assert_eq!(welcome.identity, "operator ann");
+    assert_eq!(welcome.identity, "operator ann@login.city.example");
 
     let tokens = forged(&issuer);
     assert!(tokens.len() >= 25);
@@ -50,7 +50,10 @@ async fn bk9_a_subject_that_is_disabled_is_revoked_whatever_its_token_says() {
     let hub = Hub::builder().plain().memory().config_text(&config).start().await;
     assert_eq!(greeting(&hub, &issuer.token(|_, _| {})).await, 4502);
     let bob = issuer.token(|_, claims| claims["sub"] = json!("bob"));
-    assert_eq!(Person::with(&Via::of(&hub), &bob).await.welcome.identity, "operator bob");
+    assert_eq!(
+        Person::with(&Via::of(&hub), &bob).await.welcome.identity,
+        "operator bob@login.city.example"
+    );
 }
 
 #[tokio::test]

@@ -66,12 +66,29 @@ fn a_reader_with_labels_gets_only_what_is_of_its_devices_also_when_labels_change
     bench.put("devices.lamp-s.x");
     assert_eq!(waiting(&north), ["devices.lamp-s.x"]);
 
+    bench
+        .runtime
+        .block_on(bench.broker.remove_device(Now::read(), &lamp("lamp-s")))
+        .expect("it is there");
+    assert_eq!(waiting(&north), [""; 0], "another channel");
+    let gone = ChannelPattern::parse("devices.*.registration").expect("valid");
+    let wanted = Subscription { pattern: gone, ..wanted };
+    bench.broker.subscribe(&wanted, &north.mailbox).expect("there is room");
+    bench.label("lamp-x", "North");
+    bench
+        .runtime
+        .block_on(bench.broker.remove_device(Now::read(), &lamp("lamp-x")))
+        .expect("it is there");
+    assert_eq!(waiting(&north), ["devices.lamp-x.registration", "devices.lamp-x.registration"]);
+    bench.put("devices.lamp-x.x");
+    assert_eq!(waiting(&north), [""; 0], "it is nobody's any more");
+
     // The same role after a reload is told of labels as before.
     let same = policy(&[("north", "devices.>", Some("district=North")), ("more", "x", None)]);
     assert_eq!(bench.broker.set_policy(same), 0);
     bench.label("lamp-n", "North");
     bench.put("devices.lamp-n.x");
-    assert_eq!(waiting(&north), ["devices.lamp-n.x"]);
+    assert_eq!(waiting(&north), ["devices.lamp-n.registration", "devices.lamp-n.x"]);
 }
 
 #[test]
@@ -88,6 +105,10 @@ fn what_waits_for_a_session_that_ends_is_not_delivered() {
     assert_eq!(bench.broker.close_sessions(CloseCode::REVOKED, |_| true), 1);
     bench.put("city.news");
     assert_eq!(waiting(&viewer), [""; 0]);
+}
+
+fn lamp(id: &str) -> DeviceId {
+    DeviceId::parse(id).expect("valid")
 }
 
 fn policy(roles: &[(&str, &str, Option<&str>)]) -> Policy {
