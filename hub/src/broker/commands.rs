@@ -119,14 +119,24 @@ impl Broker {
     }
 
     /// Withdraws a command that was not sent. The answer goes to the peer's mailbox.
-    pub fn cancel(&self, now: Now, peer: &Peer, request: u64, command: CommandId) {
-        self.withdraw(now, &peer.identity, Asker::peer(peer, request), command);
+    ///
+    /// # Errors
+    /// The command is for a device that the peer may not command.
+    pub fn cancel(
+        &self,
+        now: Now,
+        peer: &Peer,
+        request: u64,
+        command: CommandId,
+    ) -> Result<(), Refusal> {
+        self.withdraw(now, &peer.identity, Asker::peer(peer, request), command)
     }
 
     /// Withdraws a command that was not sent, and waits until that is durable.
     ///
     /// # Errors
-    /// There is no such command, it was sent, or it has ended.
+    /// There is no such command, it is for a device that the identity may not command, it was sent, or
+    /// it has ended.
     pub async fn cancel_and_wait(
         &self,
         now: Now,
@@ -134,16 +144,28 @@ impl Broker {
         command: CommandId,
     ) -> Result<ledger::Accepted, Refusal> {
         let (asker, answer) = oneshot::channel();
-        self.withdraw(now, identity, Asker::Task(asker), command);
+        self.withdraw(now, identity, Asker::Task(asker), command)?;
         answered(answer).await
     }
 
-    fn withdraw(&self, now: Now, identity: &Identity, asker: Asker, command: CommandId) {
+    fn withdraw(
+        &self,
+        now: Now,
+        identity: &Identity,
+        asker: Asker,
+        command: CommandId,
+    ) -> Result<(), Refusal> {
         let mut wakes = Wakes::default();
         let mut desk = self.desk.lock();
+        let device = desk.ledger.command(&command).map(|view| view.device().clone());
+        if device.is_some_and(|device| !identity.may_command(&device)) {
+            let text = "this identity may not command the device";
+            return Err(Refusal::new(ErrorCode::NotPermitted, "cancel.command", text));
+        }
         let reply = desk.token(asker);
         let by = identity.to_string().into();
         self.drive(now, &mut desk, &mut wakes, Input::Cancel { command, by, reply });
+        Ok(())
     }
 
     /// Takes a device's word on a command. It is acknowledged once it needs no repeating.

@@ -113,16 +113,20 @@ impl Listing {
 }
 
 impl Broker {
-    /// One page of a list. Costs a walk over all devices, and the order of those that match.
+    /// One page of a list, of those that may be seen. Costs a walk over all devices, and the order of those that match.
     ///
     /// # Errors
     /// The cursor is none that a page gave, or what is stored of a device can't be read.
-    pub fn list_devices(&self, listing: &Listing) -> Result<Listed, Refusal> {
+    pub fn list_devices(
+        &self,
+        listing: &Listing,
+        may_see: impl Fn(&DeviceId) -> bool,
+    ) -> Result<Listed, Refusal> {
         let after = match listing.cursor.as_str() {
             "" => None,
             cursor => Some(read_cursor(cursor)?),
         };
-        let (ids, total, more) = self.page_of_ids(listing, after.as_ref());
+        let (ids, total, more) = self.page_of_ids(listing, may_see, after.as_ref());
         let views: Result<Vec<_>, _> = ids.iter().map(|(_, id)| self.device(id)).collect();
         let next = ids.last().filter(|_| more).map(|(number, id)| write_cursor(*number, id));
         // Who was removed in between is left out.
@@ -134,12 +138,14 @@ impl Broker {
     fn page_of_ids(
         &self,
         listing: &Listing,
+        may_see: impl Fn(&DeviceId) -> bool,
         after: Option<&(u64, String)>,
     ) -> (Vec<(u64, DeviceId)>, usize, bool) {
         let text = listing.text.to_lowercase();
         let sort = listing.sort;
         let devices = self.devices.lock();
-        let matching = devices.iter().filter(|(id, device)| listing.wants(id, device, &text));
+        let matching =
+            devices.iter().filter(|(id, device)| listing.wants(id, device, &text) && may_see(id));
         let mut found: Vec<(Place<'_>, &DeviceId)> =
             matching.map(|(id, device)| (sort.place(id, device), id)).collect();
         let total = found.len();

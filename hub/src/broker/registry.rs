@@ -195,7 +195,7 @@ impl Broker {
         };
         if let Some(old) = device.token.replace(token.hash()) {
             self.directory.write().remove_where(|hash, _| *hash == old);
-            self.close_sessions(CloseCode::REVOKED, |entry| entry.token == Some(old));
+            self.close_sessions(CloseCode::REVOKED, |entry| entry.admission.token == Some(old));
             operations.push(operation(Table::Token, &old.0, None));
         }
         // What the request leaves out stays as it was.
@@ -266,7 +266,7 @@ impl Broker {
                 }
                 if let Some(session) = device.session {
                     self.metrics.devices_online.dec();
-                    wakes.add(session.close(CloseCode::REVOKED));
+                    wakes.add(session.end(CloseCode::REVOKED));
                 }
             }
             let removed = RegistrationMessage {
@@ -281,6 +281,8 @@ impl Broker {
                 &removed.encode_to_vec(),
                 &mut wakes,
             );
+            // After that: who could see the device sees that it is gone.
+            self.forget_labels(id);
         }
         self.tell_ledger(now, ledger::Input::DeviceRemoved { device: id.clone() });
         durable(wait).await
@@ -324,6 +326,7 @@ impl Broker {
         registration: &Registration,
         wakes: &mut Wakes,
     ) {
+        self.relabel(id, &registration.labels);
         let message = RegistrationMessage {
             device: id.as_str().to_owned(),
             labels: registration.labels.clone(),

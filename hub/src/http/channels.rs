@@ -10,14 +10,14 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::Api;
-use super::auth::Reader;
+use super::auth::Person;
 use super::body::{BODY_BYTES_MAX, MergePatch, media_type};
 use super::devices::{bad, page_limit};
 use super::problem::Problem;
 use super::query::Params;
 use super::value::ValueDocument;
 use super::version::{self, Conditions, Version};
-use crate::access::Identity;
+use crate::access::Verb;
 use crate::broker::at_once::{Publishing, Written};
 use crate::broker::channel::Channel;
 use crate::clock::Now;
@@ -113,20 +113,23 @@ pub struct Published {
 #[utoipa::path(get, path = "/v1/channels", tag = "channels", params(ListQuery),
     responses((status = 200, description = "a page", body = ChannelList)))]
 pub async fn list(
-    Reader(identity): Reader,
+    person: Person,
     State(api): State<Api>,
     Params(query): Params<ListQuery>,
 ) -> Result<Json<ChannelList>, Problem> {
     let pattern = query.pattern.as_deref().unwrap_or(">");
     let pattern = ChannelPattern::parse(pattern)
         .map_err(|error| bad(format!("is no pattern: it {error}")).at("pattern"))?;
+    let identity = person.identity();
     if !identity.may_subscribe(&pattern) {
-        return Err(Problem::not_permitted());
+        return Err(Problem::not_permitted(identity, Verb::Subscribe, pattern.as_str()));
     }
     let cursor = query.cursor.as_deref().map(|cursor| name_of(cursor, "cursor")).transpose()?;
     let limit = page_limit(query.limit, PAGE_DEFAULT, PAGE_MAX)?;
     let now = Now::read();
-    let (frames, next) = api.broker.last_values(&pattern, cursor.as_ref(), limit)?;
+    let (mut frames, next) = api.broker.last_values(&pattern, cursor.as_ref(), limit)?;
+    // A role with labels sees of a pattern what its devices bring.
+    frames.retain(|frame| identity.may_see(frame.message().channel));
     let values = frames.iter().map(|frame| ValueDocument::of(&api.broker, frame, now)).collect();
     Ok(Json(ChannelList { values, next: next.map(|name| name.as_str().to_owned()) }))
 }
@@ -136,14 +139,14 @@ pub async fn list(
     responses((status = 200, description = "the value", content(
         (ValueDocument = "application/json"), (Vec<u8> = "application/x-protobuf")))))]
 pub async fn one(
-    Reader(identity): Reader,
+    person: Person,
     State(api): State<Api>,
     conditions: Conditions,
     Path(name): Path<String>,
     Params(query): Params<TypeQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let channel = readable(&api, &identity, &name)?;
+    let channel = readable(&api, &person, &name)?;
     let frame = value_of(&channel, &query.type_name)?;
     let frame = frame.ok_or_else(|| Problem::not_found("the channel keeps no such value"))?;
     respond(&api, &conditions, &frame, &headers)
@@ -154,12 +157,12 @@ pub async fn one(
     params(ChannelPath, HistoryQuery),
     responses((status = 200, description = "the messages", body = History)))]
 pub async fn history(
-    Reader(identity): Reader,
+    person: Person,
     State(api): State<Api>,
     Path(name): Path<String>,
     Params(query): Params<HistoryQuery>,
 ) -> Result<Json<History>, Problem> {
-    let channel = readable(&api, &identity, &name)?;
+    let channel = readable(&api, &person, &name)?;
     let now = Now::read();
     let (frames, complete) = channel.history(query.since);
     let messages = frames.iter().map(|frame| ValueDocument::of(&api.broker, frame, now)).collect();
@@ -175,7 +178,7 @@ pub async fn history(
         (Object = "application/json"), (Vec<u8> = "application/x-protobuf"))),
     responses((status = 200, description = "published", body = Published)))]
 pub async fn put(
-    Reader(identity): Reader,
+    person: Person,
     State(api): State<Api>,
     conditions: Conditions,
     Path(name): Path<String>,
@@ -183,7 +186,7 @@ pub async fn put(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Problem> {
-    let channel = writable(&api, &identity, &name, &conditions)?;
+    let channel = writable(&api, &person, &name, &conditions)?;
     let type_name = channel.type_named(&query.type_name)?.to_owned();
     let payload = match media_type(&headers) {
         Some("application/json") => {
@@ -206,14 +209,14 @@ pub async fn put(
     request_body(content = Object, content_type = "application/merge-patch+json"),
     responses((status = 200, description = "published", body = Published)))]
 pub async fn patch(
-    Reader(identity): Reader,
+    person: Person,
     State(api): State<Api>,
     conditions: Conditions,
     Path(name): Path<String>,
     Params(query): Params<TypeQuery>,
     patch: MergePatch,
 ) -> Result<Response, Problem> {
-    let channel = writable(&api, &identity, &name, &conditions)?;
+    let channel = writable(&api, &person, &name, &conditions)?;
     let type_name = channel.type_named(&query.type_name)?.to_owned();
     if type_name.is_empty() {
         return Err(bad("a channel without types has no members to patch; PUT the whole value"));
@@ -329,31 +332,21 @@ fn value_of(channel: &Channel, type_name: &str) -> Result<Option<std::sync::Arc<
     Ok(channel.last_of(type_name))
 }
 
-fn readable(
-    api: &Api,
-    identity: &Identity,
-    name: &str,
-) -> Result<std::sync::Arc<Channel>, Problem> {
+fn readable(api: &Api, person: &Person, name: &str) -> Result<std::sync::Arc<Channel>, Problem> {
     let name = name_of(name, "name")?;
-    let pattern = ChannelPattern::parse(name.as_str());
-    let pattern = pattern.map_err(|error| bad(error.to_string()).at("name"))?;
-    if !identity.may_subscribe(&pattern) {
-        return Err(Problem::not_permitted());
-    }
+    person.require(Verb::Subscribe, name.as_str())?;
     let unknown = || Problem::not_found("nothing was ever published there").at("name");
     api.broker.stored_channel(&name)?.ok_or_else(unknown)
 }
 
 fn writable(
     api: &Api,
-    identity: &Identity,
+    person: &Person,
     name: &str,
     conditions: &Conditions,
 ) -> Result<std::sync::Arc<Channel>, Problem> {
     let name = name_of(name, "name")?;
-    if !identity.may_publish(name.as_str()) {
-        return Err(Problem::not_permitted());
-    }
+    person.require(Verb::Publish, name.as_str())?;
     let known = proto::channels::known(name.as_str());
     let is_desired = known.is_some_and(|(_, kind)| *kind == proto::channels::DESIRED);
     if is_desired && conditions.is_none() {

@@ -7,18 +7,19 @@ use axum::response::{IntoResponse as _, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use proto::envelope::Send;
-use proto::{CommandId, CommandState, DeviceId};
+use proto::{CommandId, CommandState, DeviceId, channels};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
 use super::Api;
-use super::auth::{Operator, Reader};
+use super::auth::Person;
 use super::body::Document;
 use super::devices::{bad, check_text, page_limit};
 use super::problem::Problem;
 use super::query::Params;
 use super::version::{self, Conditions, Version};
+use crate::access::{Verb, grant};
 use crate::broker::Broker;
 use crate::clock::Now;
 use crate::codec::Refusal;
@@ -168,11 +169,12 @@ pub struct StepDocument {
     late: bool,
 }
 
-/// Send a command to one device. The answer comes when it is on disk; follow it at its `Location`.
+/// Send a command to one device. The answer comes when it is on disk; follow it at its `Location`. Needs
+/// `command` on `devices.<id>`.
 #[utoipa::path(post, path = "/v1/commands", tag = "commands", request_body = NewCommand,
     responses((status = 202, description = "accepted, on disk", body = AcceptedCommand)))]
 pub async fn send(
-    Operator(identity): Operator,
+    person: Person,
     State(api): State<Api>,
     Document(new): Document<NewCommand>,
 ) -> Result<Response, Problem> {
@@ -182,7 +184,7 @@ pub async fn send(
         return Err(bad("takes the message either as `data` or as `payload`").at("data"));
     }
     let type_name = match new.type_name.as_str() {
-        "" => proto::channels::COMMAND_TYPE,
+        "" => channels::COMMAND_TYPE,
         name => name,
     };
     let send = Send {
@@ -195,7 +197,8 @@ pub async fn send(
         ..Send::default()
     };
     let sending = check_send(send, new.data).map_err(of_body)?;
-    let accepted = api.broker.send_and_wait(Now::read(), &identity, sending).await;
+    person.require(Verb::Command, &grant::device_name(&sending.device))?;
+    let accepted = api.broker.send_and_wait(Now::read(), person.identity(), sending).await;
     let accepted = accepted.map_err(of_body)?;
     let id = accepted.command.to_string();
     let location = [(header::LOCATION, format!("/v1/commands/{id}"))];
@@ -208,7 +211,7 @@ pub async fn send(
 #[utoipa::path(get, path = "/v1/commands", tag = "commands", params(ListQuery),
     responses((status = 200, description = "a page", body = CommandList)))]
 pub async fn list(
-    _: Reader,
+    person: Person,
     State(api): State<Api>,
     Params(query): Params<ListQuery>,
 ) -> Result<Json<CommandList>, Problem> {
@@ -227,8 +230,10 @@ pub async fn list(
     let cursor = query.cursor.as_deref().map(CommandId::parse).transpose();
     let cursor = cursor.map_err(|_| bad("is no `next` of a page").at("cursor"))?;
     let limit = page_limit(query.limit, PAGE_DEFAULT, PAGE_MAX)?;
+    let may_see = sight(&person);
     let wants = |view: &CommandView<'_>| {
-        device.as_ref().is_none_or(|device| view.device() == device)
+        may_see(view.device())
+            && device.as_ref().is_none_or(|device| view.device() == device)
             && state.is_none_or(|state| view.state() == state)
             && query.sender.as_deref().is_none_or(|sender| &**view.sender() == sender)
             && query.since.is_none_or(|since| view.accepted_unix_ms() >= since)
@@ -243,7 +248,7 @@ pub async fn list(
 #[utoipa::path(get, path = "/v1/commands/{id}", tag = "commands", params(CommandPath),
     responses((status = 200, description = "the command", body = CommandDocument)))]
 pub async fn one(
-    _: Reader,
+    person: Person,
     State(api): State<Api>,
     conditions: Conditions,
     Path(id): Path<String>,
@@ -253,7 +258,11 @@ pub async fn one(
         let (revision, percent) = view.revision();
         (Version::of_both(revision.into(), percent.into()), document(&api.broker, view))
     };
-    let (version, command) = api.broker.with_command(&id, look).ok_or_else(unknown)?;
+    let may_see = sight(&person);
+    // Who may not see it isn't told that it exists.
+    let look = |view: CommandView<'_>| may_see(view.device()).then(|| look(view));
+    let found = api.broker.with_command(&id, look).flatten();
+    let (version, command) = found.ok_or_else(unknown)?;
     Ok(version::answer(&conditions, &version, &command))
 }
 
@@ -261,13 +270,20 @@ pub async fn one(
 #[utoipa::path(delete, path = "/v1/commands/{id}", tag = "commands", params(CommandPath),
     responses((status = 204, description = "withdrawn, on disk")))]
 pub async fn cancel(
-    Operator(identity): Operator,
+    person: Person,
     State(api): State<Api>,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Problem> {
     let id = command_id(&id)?;
-    api.broker.cancel_and_wait(Now::read(), &identity, id).await?;
+    api.broker.cancel_and_wait(Now::read(), person.identity(), id).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Whose commands a person sees: of devices whose `commands` it may subscribe to.
+fn sight(person: &Person) -> impl Fn(&DeviceId) -> bool {
+    let identity = person.identity();
+    let sees_all = identity.may_all(Verb::Subscribe);
+    move |device| sees_all || identity.may_see(channels::COMMANDS.of(device).as_str())
 }
 
 /// A refusal names fields as in an envelope, and here the body is what is in one.
@@ -304,7 +320,7 @@ fn document(broker: &Broker, view: CommandView<'_>) -> CommandDocument {
         sender: view.sender().to_string(),
         type_name: view.type_name().to_string(),
         data: decoded(view.type_name(), view.payload()),
-        result: decoded(proto::channels::RESULT_TYPE, view.result()),
+        result: decoded(channels::RESULT_TYPE, view.result()),
         request_id: view.request_id().map(|id| id.to_string()),
         accepted_unix_ms: view.accepted_unix_ms(),
         deadline_unix_ms: view.deadline_unix_ms(),

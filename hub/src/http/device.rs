@@ -10,16 +10,18 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::Api;
-use super::auth::Operator;
+use super::auth::Person;
 use super::body::{Document, MergePatch};
 use super::devices::{AddedDevice, DevicePath, device_id, not_registered, unkept, version_of};
 use super::problem::Problem;
 use super::version::{self, Conditions};
+use crate::access::{Verb, grant};
 use crate::broker::registry::{DeviceView, Existing, NewDevice};
 use crate::broker::revise::{DeviceSettings, Revised};
 use crate::clock::Now;
 
-/// Create or replace a device. A new one gets a token, shown once; one that exists keeps its own.
+/// Create or replace a device. A new one gets a token, shown once; one that exists keeps its own. Needs
+/// `manage` on `devices.<id>`.
 ///
 /// `If-None-Match: *` only creates, `If-Match` only replaces the version that it names.
 #[utoipa::path(put, path = "/v1/devices/{id}", tag = "devices", params(DevicePath),
@@ -28,13 +30,14 @@ use crate::clock::Now;
         (status = 200, description = "replaced, on disk", body = DeviceView),
         (status = 201, description = "created, on disk", body = AddedDevice)))]
 pub async fn put(
-    _: Operator,
+    person: Person,
     State(api): State<Api>,
     conditions: Conditions,
     Path(id): Path<String>,
     Document(settings): Document<DeviceSettings>,
 ) -> Result<Response, Problem> {
     let id = device_id(&id)?;
+    person.require(Verb::Manage, &grant::device_name(&id))?;
     let replacement = settings.clone();
     let change = |_: DeviceSettings| Ok::<_, Problem>(replacement);
     let is_meant = |device: &DeviceView| conditions.allow(Some(&version_of(device)));
@@ -55,18 +58,20 @@ pub async fn put(
     }
 }
 
-/// Change a device by a merge patch (RFC 7396): members replace, `null` takes away.
+/// Change a device by a merge patch (RFC 7396): members replace, `null` takes away. Needs `manage` on
+/// `devices.<id>`.
 #[utoipa::path(patch, path = "/v1/devices/{id}", tag = "devices", params(DevicePath),
     request_body(content = DevicePatch, content_type = "application/merge-patch+json"),
     responses((status = 200, description = "changed, on disk", body = DeviceView)))]
 pub async fn patch(
-    _: Operator,
+    person: Person,
     State(api): State<Api>,
     conditions: Conditions,
     Path(id): Path<String>,
     patch: MergePatch,
 ) -> Result<Response, Problem> {
     let id = device_id(&id)?;
+    person.require(Verb::Manage, &grant::device_name(&id))?;
     let change = |settings: DeviceSettings| patch.apply(document(&settings));
     let is_meant = |device: &DeviceView| conditions.allow(Some(&version_of(device)));
     match api.broker.revise_device(Now::read(), &id, is_meant, change).await? {

@@ -4,19 +4,20 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
-use proto::DeviceId;
+use proto::channels::{self, PREFIX};
+use proto::{ChannelName, DeviceId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
 use super::Api;
-use super::auth::{Operator, Reader};
+use super::auth::Person;
 use super::body::Document;
 use super::fields::Fields;
 use super::problem::Problem;
 use super::query::Params;
 use super::version::{self, Conditions, NEVER, Version};
-use crate::access::Token;
+use crate::access::{Token, Verb, grant};
 use crate::broker::listing::{Listing, Sort};
 use crate::broker::registry::{DeviceView, Existing, NewDevice};
 use crate::broker::selector::Selector;
@@ -121,11 +122,12 @@ pub fn version_of(device: &DeviceView) -> Version {
     Version::of_both(device.revision, device.presence_revision)
 }
 
-/// List devices: by selector, text and presence, page by page.
+/// List devices: by selector, text and presence, page by page. Shows those whose `registration` the
+/// caller may see.
 #[utoipa::path(get, path = "/v1/devices", tag = "devices", params(ListQuery),
     responses((status = 200, description = "a page", body = DeviceList)))]
 pub async fn list(
-    _: Reader,
+    person: Person,
     State(api): State<Api>,
     Params(query): Params<ListQuery>,
 ) -> Result<Json<DeviceList>, Problem> {
@@ -141,17 +143,21 @@ pub async fn list(
     let limit = page_limit(query.limit, PAGE_DEFAULT, DEVICES_MAX)?;
     let (text, online, cursor) = (query.text, query.online, query.cursor);
     let listing = Listing { selector, text, online, sort, cursor, limit };
-    let page = api.broker.list_devices(&listing)?;
+    let identity = person.identity();
+    let sees_all = identity.may_all(Verb::Subscribe);
+    let may_see = |id: &DeviceId| sees_all || identity.may_see(registration(id).as_str());
+    let page = api.broker.list_devices(&listing, may_see)?;
     let devices = page.devices.iter().map(|device| fields.of(device)).collect();
     Ok(Json(DeviceList { devices, total: page.total, next: page.next }))
 }
 
-/// Add one device or up to a thousand, all or none; each gets a token, shown once.
+/// Add one device or up to a thousand, all or none; each gets a token, shown once. Needs `manage` on each
+/// `devices.<id>`.
 #[utoipa::path(post, path = "/v1/devices", tag = "devices", params(AddQuery),
     request_body = OneOrMany,
     responses((status = 201, description = "added, on disk", body = AddedDevices)))]
 pub async fn add(
-    _: Operator,
+    person: Person,
     State(api): State<Api>,
     Params(query): Params<AddQuery>,
     Document(body): Document<OneOrMany>,
@@ -168,35 +174,43 @@ pub async fn add(
     if new.len() > DEVICES_MAX {
         return Err(bad(format!("{} devices; at most {DEVICES_MAX} at once", new.len())));
     }
+    for device in &new {
+        let name = device_id(&device.id).map(|id| grant::device_name(&id));
+        // An id that is none is refused below, by what is wrong with it.
+        person.require(Verb::Manage, name.as_deref().unwrap_or(PREFIX))?;
+    }
     let added = api.broker.add_devices(Now::read(), new, existing).await?;
     let devices = added.into_iter().map(AddedDevice::from).collect();
     Ok((StatusCode::CREATED, unkept(), Json(AddedDevices { devices })))
 }
 
-/// One device, with its presence.
+/// One device, with its presence. Needs `subscribe` on its `registration`.
 #[utoipa::path(get, path = "/v1/devices/{id}", tag = "devices", params(DevicePath),
     responses((status = 200, description = "the device", body = DeviceView)))]
 pub async fn one(
-    _: Reader,
+    person: Person,
     State(api): State<Api>,
     conditions: Conditions,
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
     let id = device_id(&id)?;
+    person.require(Verb::Subscribe, registration(&id).as_str())?;
     let device = api.broker.device(&id)?.ok_or_else(|| not_registered(&id))?;
     Ok(version::answer(&conditions, &version_of(&device), &device))
 }
 
-/// Take a device out: its session and its waiting commands end, its token is worth nothing.
+/// Take a device out: its session and its waiting commands end, its token is worth nothing. Needs `manage`
+/// on `devices.<id>`.
 #[utoipa::path(delete, path = "/v1/devices/{id}", tag = "devices", params(DevicePath),
     responses((status = 204, description = "gone, on disk")))]
 pub async fn remove(
-    _: Operator,
+    person: Person,
     State(api): State<Api>,
     conditions: Conditions,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Problem> {
     let id = device_id(&id)?;
+    person.require(Verb::Manage, &grant::device_name(&id))?;
     if !conditions.is_none() {
         let device = api.broker.device(&id)?.ok_or_else(|| not_registered(&id))?;
         if !conditions.allow(Some(&version_of(&device))) {
@@ -223,6 +237,11 @@ pub struct DevicePath {
 /// There can be no such device.
 pub fn device_id(text: &str) -> Result<DeviceId, Problem> {
     DeviceId::parse(text).map_err(|_| Problem::not_found("no device has an id like this").at("id"))
+}
+
+/// The channel whose sight is the sight of a device's entry in the registry.
+pub fn registration(id: &DeviceId) -> ChannelName {
+    channels::REGISTRATION.of(id)
 }
 
 /// There could be such a device, but there is none.

@@ -2,11 +2,12 @@
 //! resources, and health.
 //!
 //! Resources are JSON with a strong entity tag; errors are problems (RFC 9457) with the code of the
-//! protocol and the field that is wrong. Everything below `/v1` needs a bearer token (RFC 6750) but the
-//! description itself, [`openapi`], which is made from these handlers.
+//! protocol and the field that is wrong. Everything below `/v1` needs a bearer token (RFC 6750), and a role
+//! that grants what is asked, but the description itself, [`openapi`], which is made from these handlers.
 //!
-//! Read [`auth`], [`problem`], [`version`] and [`body`], then the resources: [`devices`] and [`device`],
-//! [`twin`], [`channels`], [`commands`], [`sessions`], [`tokens`], [`settings`], [`health`].
+//! Read [`origin`], [`auth`], [`problem`], [`version`] and [`body`], then the resources: [`devices`] and
+//! [`device`], [`twin`], [`channels`], [`commands`], [`sessions`], [`tokens`], [`access`], [`settings`],
+//! [`health`].
 
 #![allow(unused_qualifications, reason = "the macros that describe the handlers write whole paths")]
 
@@ -24,10 +25,12 @@ use crate::broker::Broker;
 
 pub mod auth;
 pub mod body;
+pub mod origin;
 pub mod problem;
 pub mod query;
 pub mod version;
 
+pub mod access;
 pub mod channels;
 pub mod commands;
 pub mod device;
@@ -66,6 +69,7 @@ pub fn router(api: Api) -> Router {
         .fallback(problem::no_route)
         .method_not_allowed_fallback(problem::no_method)
         .layer(DefaultBodyLimit::max(body::BODY_BYTES_MAX))
+        .layer(axum::middleware::from_fn_with_state(api.clone(), origin::guard))
         .with_state(api)
 }
 
@@ -84,5 +88,6 @@ fn resources() -> OpenApiRouter<Api> {
         .routes(routes!(sessions::disconnect))
         .routes(routes!(tokens::list, tokens::issue))
         .routes(routes!(tokens::revoke))
+        .routes(routes!(access::explain))
         .routes(routes!(settings::config))
 }

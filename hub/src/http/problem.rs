@@ -11,6 +11,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::version::Version;
+use crate::access::{Identity, Verb};
 use crate::codec::Refusal;
 
 /// The media type of problems.
@@ -70,9 +71,32 @@ impl Problem {
         Self::new(StatusCode::UNAUTHORIZED, "UNAUTHENTICATED", detail)
     }
 
-    /// Who asks may not.
-    pub fn not_permitted() -> Self {
-        Self::new(StatusCode::FORBIDDEN, "NOT_PERMITTED", "only an operator may do this")
+    /// Who asks may not do this on the channel or thing of this name.
+    pub fn not_permitted(identity: &Identity, verb: Verb, name: &str) -> Self {
+        let verb = verb.word();
+        let detail = format!(
+            "{identity} may not {verb} on `{name}`; \
+             `hub access explain me {verb} NAME` says what its role grants"
+        );
+        Self::new(StatusCode::FORBIDDEN, "NOT_PERMITTED", detail)
+    }
+
+    /// Who asks would give away more than it has.
+    pub fn beyond_own_role(identity: &Identity, role: &str) -> Self {
+        let detail = format!("`{role}` may do more than {identity}, who can't give it away");
+        Self::new(StatusCode::FORBIDDEN, "NOT_PERMITTED", detail)
+    }
+
+    /// A web page asks that isn't in the list.
+    pub fn foreign_origin() -> Self {
+        let detail = "web pages of this origin may not ask; http.origins in the configuration lists those that may";
+        Self::new(StatusCode::FORBIDDEN, "NOT_PERMITTED", detail)
+    }
+
+    /// A device asks where only people and programs may.
+    pub fn for_people_only() -> Self {
+        let detail = "a device has the socket only; use a token of a person or a program";
+        Self::new(StatusCode::FORBIDDEN, "NOT_PERMITTED", detail)
     }
 
     /// There is no such thing.

@@ -79,7 +79,7 @@ impl From<&SessionEntry> for SessionDocument {
     fn from(entry: &SessionEntry) -> Self {
         Self {
             session: name_of(entry.mailbox.id()),
-            identity: entry.identity.to_string(),
+            identity: entry.admission.identity.to_string(),
             since_unix_ms: entry.since_unix_ms,
             waiting_bytes: entry.mailbox.bytes(),
             lagging: entry.mailbox.is_lagging(),
@@ -104,7 +104,7 @@ pub async fn list(
     let after = cursor.transpose()?.unwrap_or(0);
     let mut found = api.broker.sessions(|entry| {
         entry.mailbox.bytes() >= query.waiting_over
-            && entry.identity.to_string().contains(&query.identity)
+            && entry.admission.identity.to_string().contains(&query.identity)
     });
     let total = found.len();
     found.retain(|entry| entry.mailbox.id() > after);

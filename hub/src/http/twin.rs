@@ -8,11 +8,12 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::Api;
-use super::auth::Reader;
-use super::devices::{DevicePath, device_id, not_registered};
+use super::auth::Person;
+use super::devices::{DevicePath, device_id, not_registered, registration};
 use super::problem::Problem;
 use super::value::ValueDocument;
 use super::version::{self, Conditions, Version};
+use crate::access::Verb;
 use crate::clock::Now;
 
 /// A device and its last values.
@@ -35,19 +36,22 @@ pub struct Twin {
 }
 
 /// The twin: all last values of a device. Its version is the newest revision in it; ages, which are
-/// different each time, don't count.
+/// different each time, don't count. Has the channels that the caller may see; needs `subscribe` on
+/// `registration`.
 #[utoipa::path(get, path = "/v1/devices/{id}/twin", tag = "devices", params(DevicePath),
     responses((status = 200, description = "the twin", body = Twin)))]
 pub async fn of_device(
-    _: Reader,
+    person: Person,
     State(api): State<Api>,
     conditions: Conditions,
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
     let id = device_id(&id)?;
+    person.require(Verb::Subscribe, registration(&id).as_str())?;
     let device = api.broker.device(&id)?.ok_or_else(|| not_registered(&id))?;
     let now = Now::read();
-    let frames = api.broker.device_values(&id)?;
+    let mut frames = api.broker.device_values(&id)?;
+    frames.retain(|frame| person.identity().may_see(frame.message().channel));
     let newest = frames.iter().map(|frame| frame.offset()).max();
     let values = frames.iter().map(|frame| ValueDocument::of(&api.broker, frame, now)).collect();
     let twin = Twin {

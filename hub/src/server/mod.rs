@@ -107,7 +107,7 @@ fn open_store(config: &Config) -> Result<OpenStore, ServeError> {
     }
 }
 
-async fn run(file: config::File, config: Config) -> Result<(), ServeError> {
+async fn run(file: config::File, mut config: Config) -> Result<(), ServeError> {
     let mut stop = Stop::new()?;
     let (store, _lock) = open_store(&config)?;
     let tls = match (&config.tls, config.dev) {
@@ -123,6 +123,7 @@ async fn run(file: config::File, config: Config) -> Result<(), ServeError> {
         Broker::restore(config.broker.clone(), rules, metrics, store.as_ref(), Now::read())?;
     let crate::broker::restore::Restored { devices, commands, .. } = restored;
     tracing::info!(devices, commands, "registry restored; last values follow");
+    broker.set_policy(std::mem::take(&mut config.policy));
     let records = store.records();
     let writer = start_writer(&broker, store, &config)?;
     let begun = broker.begin(writer, Now::read()).await;
