@@ -89,6 +89,8 @@ pub struct Metrics {
     pub snapshots: Counter,
     pub gaps: Counter,
     pub takeovers: Counter,
+    pub audit_records: Counter,
+    pub audit_left_out: Counter,
     pub channels: Gauge,
     pub devices_online: Gauge,
     pub values_loading: Gauge,
@@ -122,6 +124,8 @@ impl Metrics {
             snapshots: Counter::default(),
             gaps: Counter::default(),
             takeovers: Counter::default(),
+            audit_records: Counter::default(),
+            audit_left_out: Counter::default(),
             channels: Gauge::default(),
             devices_online: Gauge::default(),
             values_loading: Gauge::default(),
@@ -184,6 +188,8 @@ impl Metrics {
             ("snapshots", "Snapshots sent", &self.snapshots),
             ("gaps", "Gap markers sent", &self.gaps),
             ("takeovers", "Sessions replaced by a newer one", &self.takeovers),
+            ("audit_records", "Records of the audit log", &self.audit_records),
+            ("audit_left_out", "Refusals not in the audit log", &self.audit_left_out),
         ] {
             registry.register(name, help, counter.clone());
         }

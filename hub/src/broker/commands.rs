@@ -14,6 +14,7 @@ use proto::{CommandId, DeviceId, channels};
 use super::devices::{DevicePeer, Peer};
 use super::registry::operation;
 use super::{Broker, Ticket};
+use crate::audit::{Record, Verb};
 use crate::clock::Now;
 use crate::codec::request::{Report, Sending};
 use crate::codec::{Refusal, encode, outbound};
@@ -31,11 +32,13 @@ pub struct Desk {
     pub(crate) ledger: Ledger,
     replies: HashMap<ReplyToken, (Arc<Mailbox>, u64)>,
     next_reply: u64,
+    /// Goes into the batch of the next step that is persisted.
+    record: Option<Record>,
 }
 
 impl Desk {
     pub(crate) fn new(ledger: Ledger) -> Self {
-        Self { ledger, replies: HashMap::new(), next_reply: 0 }
+        Self { ledger, replies: HashMap::new(), next_reply: 0, record: None }
     }
 
     fn token(&mut self, mailbox: &Arc<Mailbox>, request: u64) -> ReplyToken {
@@ -72,10 +75,13 @@ impl Broker {
         self.types.check_payload(sending.type_name, &payload).map_err(|error| {
             Refusal::new(ErrorCode::BadValue, "send.payload", error.to_string())
         })?;
+        let id = CommandId::from_bytes(uuid::Uuid::now_v7().into_bytes());
+        let record = Record::done(self.actor_of(peer), Verb::SendCommand, sending.device.as_str())
+            .detail(format!("{id} {}", sending.type_name));
         let mut wakes = Wakes::default();
         let mut desk = self.desk.lock();
         let command = ledger::NewCommand {
-            command: CommandId::from_bytes(uuid::Uuid::now_v7().into_bytes()),
+            command: id,
             device: sending.device,
             sender: peer.identity.to_string().into(),
             request_id: some(sending.request_id),
@@ -85,17 +91,24 @@ impl Broker {
             ttl: Duration::from_secs(u64::from(sending.ttl_s)),
             reply: desk.token(&peer.mailbox, request),
         };
+        desk.record = Some(record);
         self.drive(now, &mut desk, &mut wakes, Input::Accept(command));
+        // A repeated request changes nothing.
+        desk.record = None;
         Ok(())
     }
 
     /// Withdraws a command that was not sent. The answer goes to the peer's mailbox.
     pub fn cancel(&self, now: Now, peer: &Peer, request: u64, command: CommandId) {
+        let actor = self.actor_of(peer);
+        let record = Record::done(actor, Verb::CancelCommand, command.to_string());
         let mut wakes = Wakes::default();
         let mut desk = self.desk.lock();
         let reply = desk.token(&peer.mailbox, request);
         let by = peer.identity.to_string().into();
+        desk.record = Some(record);
         self.drive(now, &mut desk, &mut wakes, Input::Cancel { command, by, reply });
+        desk.record = None;
     }
 
     /// Takes a device's word on a command. It is acknowledged once it needs no repeating.
@@ -168,7 +181,10 @@ impl Broker {
             Effect::Persist { command, record, step } => {
                 let operation = operation(Table::Command, &command.to_bytes(), Some(record));
                 let ticket = Ticket::Command { command, step };
-                if self.submit(vec![operation], Some(ticket)).is_err() {
+                let records = desk.record.take();
+                let taken =
+                    self.submit_audited(now, vec![operation], Some(ticket), records.as_slice());
+                if taken.is_err() {
                     desk.ledger.handle(now, Input::NotStored { command, step });
                 }
             }

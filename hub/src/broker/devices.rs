@@ -116,6 +116,8 @@ pub struct Peer {
     pub identity: Identity,
     /// What only devices have.
     pub device: Option<DevicePeer>,
+    /// Where it comes from, if the door says so.
+    pub address: Option<std::net::SocketAddr>,
 }
 
 /// A device's session.
@@ -225,7 +227,7 @@ impl Broker {
             since_unix_ms: now.unix_ms,
         };
         self.sessions.lock().insert(mailbox.id(), Arc::new(entry));
-        Ok(Peer { mailbox, identity: identity.clone(), device })
+        Ok(Peer { mailbox, identity: identity.clone(), device, address: None })
     }
 
     fn enter_device(

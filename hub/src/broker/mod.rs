@@ -9,12 +9,12 @@
 //! ```
 //!
 //! Read in this order: [`channel`], [`sequence`], [`publish`], [`subscribe`], [`reader`], [`devices`],
-//! [`presence`], [`registry`], [`commands`], [`credentials`], [`restore`], [`loading`], [`room`].
+//! [`presence`], [`registry`], [`commands`], [`credentials`], [`audit`], [`restore`], [`loading`], [`room`].
 //!
 //! # Locks
 //!
 //! Taken only in this order, each for a few lines: loading, ledger, devices, one channel, sequence, then a
-//! mailbox or the store's pending batch. A channel and the sequence are free again before anyone is
+//! mailbox, or the audit log's chain and the store's pending batch. A channel and the sequence are free again before anyone is
 //! woken; the ledger alone stays locked while its effects are carried out, since they are in order, and
 //! loading while a run is read.
 //!
@@ -58,6 +58,8 @@ pub mod commands;
 
 pub mod credentials;
 
+pub mod audit;
+
 pub mod loading;
 pub mod restore;
 mod stored;
@@ -96,6 +98,8 @@ pub struct Settings {
     pub auto_register: bool,
     /// Bounds of the ledger.
     pub ledger: crate::ledger::Limits,
+    /// How much of the audit log is kept.
+    pub audit: crate::audit::Limits,
     /// Whose disk must have room; none if nothing is stored on one.
     pub data_folder: Option<std::path::PathBuf>,
 }
@@ -114,6 +118,7 @@ impl Default for Settings {
             device_sessions: devices::SessionRate::default(),
             auto_register: false,
             ledger: crate::ledger::Limits::default(),
+            audit: crate::audit::Limits::default(),
             data_folder: None,
         }
     }
@@ -139,6 +144,7 @@ pub struct Broker {
     pub(crate) writer: std::sync::OnceLock<Writer<Ticket>>,
     pub(crate) room: room::Room,
     pub(crate) loading: loading::Loading,
+    pub(crate) audit: audit::Log,
     budget: Arc<Budget>,
     next_mailbox: AtomicU64,
 }
@@ -175,6 +181,7 @@ impl Broker {
         let window = Duration::from_secs(u64::from(self.reconnect_window_s()));
         self.room.look();
         self.commands_tick(now);
+        self.audit_tick(now);
         self.presence_tick(now, window * UNKNOWN_WINDOWS, started);
         let health = self.writer().health(now.mono);
         let age = health.commit_age.map_or(0, |age| age.as_millis());
@@ -203,6 +210,7 @@ impl Broker {
     /// A commit failed.
     pub fn close(&self) -> Result<(), crate::store::Failed> {
         self.loading.stop();
+        self.audit.stop();
         self.writer().close()
     }
 

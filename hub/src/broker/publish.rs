@@ -6,6 +6,7 @@ use proto::envelope::{Ack, Envelope, ErrorCode, Kind, Message};
 
 use super::registry::operation;
 use super::{Broker, Channel, Ticket};
+use crate::audit::Record;
 use crate::clock::Now;
 use crate::codec::{Draft, Frame, Refusal, encode};
 use crate::mailbox::{Mailbox, Wakes};
@@ -91,6 +92,22 @@ impl Broker {
         receipt: &Receipt<'_>,
         wakes: &mut Wakes,
     ) -> Result<(), Refusal> {
+        self.publish_audited(now, channel, value, receipt, wakes, None)
+    }
+
+    /// The same, with a record for the audit log in the value's batch: the caller says who publishes.
+    ///
+    /// # Errors
+    /// As for [`Broker::publish`].
+    pub fn publish_audited(
+        &self,
+        now: Now,
+        channel: &Channel,
+        value: Value<'_>,
+        receipt: &Receipt<'_>,
+        wakes: &mut Wakes,
+        record: Option<Record>,
+    ) -> Result<(), Refusal> {
         self.check_payload(&value)?;
         let mut draft = Draft::new(&message(channel, &value, value.payload, now));
         let at_once;
@@ -115,7 +132,8 @@ impl Broker {
             let mut sequence = self.sequence.lock();
             let (offset, ceiling) = sequence.advance();
             let frame = Arc::new(draft.place(offset));
-            at_once = self.keep(channel, &value, &frame, ceiling, receipt)?;
+            let record = record.map(|record| (now, record));
+            at_once = self.keep(channel, &value, &frame, ceiling, receipt, record)?;
             for mailbox in inner.audience.receivers(&self.router, channel.name.as_str()) {
                 wakes.add(mailbox.offer(&frame));
             }
@@ -153,6 +171,7 @@ impl Broker {
         frame: &Frame,
         ceiling: Option<u64>,
         receipt: &Receipt<'_>,
+        record: Option<(Now, Record)>,
     ) -> Result<Option<Ticket>, Refusal> {
         let mut operations = Vec::new();
         if let Some(ceiling) = ceiling {
@@ -167,7 +186,9 @@ impl Broker {
         let waits = channel.rule.durable || matches!(receipt, Receipt::Cumulative(..));
         let mut ticket = ticket(receipt, value.report, frame.offset(), waits);
         let at_once = if waits { None } else { ticket.take() };
-        if !operations.is_empty() || ticket.is_some() {
+        if let Some((now, record)) = record {
+            self.submit_audited(now, operations, ticket, &[record])?;
+        } else if !operations.is_empty() || ticket.is_some() {
             self.submit(operations, ticket)?;
         }
         Ok(at_once)

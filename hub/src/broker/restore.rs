@@ -19,7 +19,7 @@ use super::registry::operation;
 use super::room::Room;
 use super::sequence::Sequence;
 use super::stored::Restart;
-use super::{Broker, Settings, Ticket};
+use super::{Broker, Settings, Ticket, audit};
 use crate::access::{Credential, Directory, TokenHash};
 use crate::clock::Now;
 use crate::ledger::Ledger;
@@ -73,6 +73,7 @@ impl Broker {
         let (offset, _) = sequence.advance();
         let restart = Restart { offset, unix_ms: now.unix_ms };
         metrics.values_loading.set(1);
+        let audit = audit::Stored::read(&*store.records())?.chain(settings.audit);
         let broker = Self {
             metrics,
             types: Arc::new(Types::built_in()),
@@ -87,6 +88,7 @@ impl Broker {
             writer: std::sync::OnceLock::new(),
             room: Room::new(settings.data_folder.clone()),
             loading: Loading::new(store.records(), restart, restored),
+            audit: audit::Log::new(audit, store.records(), now),
             budget: Budget::new(settings.mailbox_total_bytes),
             next_mailbox: AtomicU64::new(1),
             settings,

@@ -10,6 +10,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use proto::limits;
 
+pub(crate) use super::args_audit::{AuditCommand, AuditListArgs, AuditVerifyArgs};
 use super::connect::Connection;
 use super::selector::Selector;
 use super::units::{self, Position, Until};
@@ -57,6 +58,9 @@ pub(crate) enum Command {
     /// Issue, list or revoke tokens of people and programs
     #[command(subcommand)]
     Token(TokenCommand),
+    /// Show or prove the log of who changed what
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// Ask whether the hub is ready
     Status(StatusArgs),
     /// Print a completion script for a shell

@@ -8,7 +8,7 @@
 //!                     │              └─▶ many ─┤
 //!                     │                  batch └─▶ http (REST) ────▶ hub
 //!                     ├─▶ watch ──────▶ client
-//!                     └─▶ state, devices, command, token ─▶ http
+//!                     └─▶ state, devices, command, token, audit ─▶ http
 //!   answers ─▶ fields ─▶ summary, life, table ─▶ out
 //! ```
 //!
@@ -36,6 +36,7 @@ mod fields;
 mod connect;
 
 mod args;
+mod args_audit;
 
 mod client;
 
@@ -75,9 +76,11 @@ mod command;
 
 mod token;
 
+mod audit;
+
 mod serve;
 
-use args::{Cli, Command, TokenCommand};
+use args::{AuditCommand, Cli, Command, TokenCommand};
 use exit::Failure;
 use out::{Out, note};
 
@@ -129,6 +132,9 @@ fn run(cli: &Cli, words: Vec<String>) -> Result<(), Failure> {
             let dir = args.data_dir.clone().unwrap_or_default();
             serve::issue_offline(args, &dir, &mut out)
         }
+        Command::Audit(AuditCommand::Verify(args)) if args.offline => {
+            audit::verify_offline(args, &mut out)
+        }
         command => {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             let runtime =
@@ -153,6 +159,7 @@ async fn ask(
         Command::Devices(args) => devices::list(args, connection, out).await,
         Command::Device(command) => devices::change(command, connection, out).await,
         Command::Token(command) => token::run(command, connection, out).await,
+        Command::Audit(command) => audit::run(command, connection, out).await,
         Command::Status(args) => devices::status(args.json, connection, out).await,
         Command::Serve(_) | Command::Config(_) | Command::Completions { .. } => Ok(()),
     }

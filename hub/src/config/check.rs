@@ -173,7 +173,15 @@ fn broker(file: &File) -> Result<broker::Settings, ConfigError> {
         },
         auto_register: devices.auto_register,
         ledger: crate::ledger::Limits::default(),
+        audit: audit(file)?,
         data_folder: (file.data.store == StoreKind::Sled).then(|| file.data.folder.clone()),
+    })
+}
+
+fn audit(file: &File) -> Result<crate::audit::Limits, ConfigError> {
+    Ok(crate::audit::Limits {
+        records_max: within("audit.records", file.audit.records, 1024..=100_000_000)?,
+        age_max: span("audit.age", file.audit.age, s(24 * 3600)..=s(3660 * 86_400))?,
     })
 }
 

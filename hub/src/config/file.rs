@@ -29,6 +29,8 @@ pub struct File {
     pub drain: Drain,
     /// Web pages of other origins.
     pub http: Http,
+    /// How much of the audit log is kept.
+    pub audit: Audit,
     /// Logs.
     pub log: Log,
     /// Channel rules, strongest first, before the built-in ones.
@@ -143,6 +145,14 @@ pub struct Drain {
 pub struct Http {
     /// Exact origins, as in `https://city.example`.
     pub origins: Vec<String>,
+}
+
+/// How much of the audit log is kept.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Audit {
+    pub records: u64,
+    pub age: Span,
 }
 
 /// Logs.
@@ -262,6 +272,13 @@ impl Default for Devices {
 impl Default for Drain {
     fn default() -> Self {
         Self { grace: Span::s(5), spread: Span::s(60), hard_stop: Span::s(90) }
+    }
+}
+
+impl Default for Audit {
+    fn default() -> Self {
+        let limits = crate::audit::Limits::default();
+        Self { records: limits.records_max, age: Span(limits.age_max) }
     }
 }
 

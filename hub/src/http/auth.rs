@@ -1,8 +1,8 @@
 //! Who asks: the bearer token of a request, looked up at the time of use.
 
 use axum::extract::FromRequestParts;
-use axum::http::header;
 use axum::http::request::Parts;
+use axum::http::{HeaderValue, header};
 
 use super::Api;
 use super::problem::Problem;
@@ -37,7 +37,11 @@ impl FromRequestParts<Api> for Operator {
 fn identity(parts: &Parts, api: &Api) -> Option<Identity> {
     let mut values = parts.headers.get_all(header::AUTHORIZATION).iter();
     let (Some(value), None) = (values.next(), values.next()) else { return None };
+    api.broker.identify(bearer(value)?).map(|(identity, _)| identity)
+}
+
+/// The token of an `Authorization` header.
+pub(super) fn bearer(value: &HeaderValue) -> Option<&str> {
     let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
-    let token = scheme.eq_ignore_ascii_case("bearer").then_some(token)?;
-    api.broker.identify(token).map(|(identity, _)| identity)
+    scheme.eq_ignore_ascii_case("bearer").then_some(token)
 }

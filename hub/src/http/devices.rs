@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Api;
+use super::audit::By;
 use super::auth::{Operator, Reader};
 use super::problem::Problem;
 use crate::broker::registry::{DeviceView, Existing, NewDevice};
@@ -68,6 +69,7 @@ pub async fn list(
 /// `POST /v1/devices`
 pub async fn add(
     _: Operator,
+    By(by): By,
     State(api): State<Api>,
     query: Result<Query<AddQuery>, QueryRejection>,
     body: Result<Json<OneOrMany>, JsonRejection>,
@@ -86,7 +88,7 @@ pub async fn add(
     if new.len() > DEVICES_MAX {
         return Err(bad(format!("{} devices; at most {DEVICES_MAX} at once", new.len())));
     }
-    let added = api.broker.add_devices(Now::read(), new, existing).await?;
+    let added = api.broker.add_devices(Now::read(), new, existing, &by).await?;
     let devices: Vec<Value> = added
         .iter()
         .map(|(id, token)| json!({ "id": id.as_str(), "token": token.secret() }))
@@ -107,11 +109,12 @@ pub async fn one(
 /// `DELETE /v1/devices/{id}`
 pub async fn remove(
     _: Operator,
+    By(by): By,
     State(api): State<Api>,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Problem> {
     let id = device_id(&id)?;
-    api.broker.remove_device(Now::read(), &id).await?;
+    api.broker.remove_device(Now::read(), &id, &by).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -5,7 +5,7 @@
 //! changing for operators.
 //!
 //! Read [`auth`], then [`problem`], then the resources: [`devices`], [`twin`], [`commands`],
-//! [`tokens`], [`health`].
+//! [`tokens`], [`audit`], [`health`].
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -16,6 +16,7 @@ use axum::routing::{delete, get, post};
 
 use crate::broker::Broker;
 
+pub mod audit;
 pub mod auth;
 pub mod commands;
 pub mod devices;
@@ -48,8 +49,10 @@ pub fn router(api: Api) -> Router {
         .route("/v1/commands/{id}", get(commands::one))
         .route("/v1/tokens", post(tokens::issue).get(tokens::list))
         .route("/v1/tokens/{id}", delete(tokens::revoke))
+        .route("/v1/audit", get(audit::list))
         .fallback(problem::no_route)
         .method_not_allowed_fallback(problem::no_method)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(axum::middleware::from_fn_with_state(api.clone(), audit::refusals))
         .with_state(api)
 }

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Api;
+use super::audit::By;
 use super::auth::Operator;
 use super::devices::bad;
 use super::problem::Problem;
@@ -25,11 +26,12 @@ pub struct NewToken {
 /// `POST /v1/tokens`
 pub async fn issue(
     _: Operator,
+    By(by): By,
     State(api): State<Api>,
     body: Result<Json<NewToken>, JsonRejection>,
 ) -> Result<(StatusCode, Json<Value>), Problem> {
     let Json(new) = body.map_err(|error| bad(error.body_text()))?;
-    let (id, token) = api.broker.issue_token(Now::read(), new.role, &new.name).await?;
+    let (id, token) = api.broker.issue_token(Now::read(), new.role, &new.name, &by).await?;
     let answer = json!({ "id": id, "role": new.role, "name": new.name, "token": token.secret() });
     Ok((StatusCode::CREATED, Json(answer)))
 }
@@ -56,9 +58,10 @@ pub async fn list(_: Operator, State(api): State<Api>) -> Json<Value> {
 /// `DELETE /v1/tokens/{id}`
 pub async fn revoke(
     _: Operator,
+    By(by): By,
     State(api): State<Api>,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Problem> {
-    api.broker.revoke_token(&id).await?;
+    api.broker.revoke_token(Now::read(), &id, &by).await?;
     Ok(StatusCode::NO_CONTENT)
 }

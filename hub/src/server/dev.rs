@@ -14,6 +14,7 @@ use rcgen::{
 };
 
 use crate::access::Role;
+use crate::audit::Actor;
 use crate::broker::Broker;
 use crate::clock::Now;
 use crate::transport::tls::Files;
@@ -103,7 +104,7 @@ pub async fn credentials(data_folder: &Path, broker: &Broker) -> Result<(), DevE
         if known {
             continue;
         }
-        let issued = broker.issue_token(Now::read(), role, "dev").await;
+        let issued = broker.issue_token(Now::read(), role, "dev", &Actor::hub()).await;
         let (_, token) = issued.map_err(|refusal| DevError::Token(refusal.message))?;
         write_secret(&path, token.secret())?;
     }

@@ -34,7 +34,7 @@ pub mod limits;
 pub mod logs;
 pub mod offline;
 
-pub use offline::issue_token_offline;
+pub use offline::{issue_token_offline, verify_offline};
 
 /// How often the broker's time passes.
 const TICK: Duration = Duration::from_millis(200);

@@ -5,11 +5,13 @@ use std::sync::Arc;
 use proto::envelope::{Ack, Envelope, ErrorCode, Hello, Kind, Pong, Position, Welcome};
 use proto::{CloseCode, limits};
 
+use super::audited::{self, Asked};
 use super::connection::{End, Link};
 use super::line::Line;
+use crate::audit::{Record, Verb};
 use crate::broker::devices::Turned;
 use crate::broker::publish::{Receipt, Value};
-use crate::broker::{Broker, Peer};
+use crate::broker::{Broker, Channel, Peer};
 use crate::clock::Now;
 use crate::codec::request::{Publication, Refusal, Report, Sending, Subscription};
 use crate::codec::{Encoding, Inbound, encode, outbound};
@@ -66,8 +68,12 @@ fn requests(
     let mut bytes = bytes;
     inbound.for_each(|request_id, request| {
         shared.broker.metrics.received.inc();
+        let asked = Asked::of(link, &request);
         let input = Input::Received { request, bytes: std::mem::take(&mut bytes) };
         let effect = link.session.handle(&shared.settings.session, now.mono, input);
+        if let Some(asked) = asked {
+            asked.refused(link, now, &effect);
+        }
         carry_out(link, line, now, request_id, effect).map(drop)
     })
 }
@@ -143,7 +149,8 @@ fn authenticate(
     let (broker, limits) = (&shared.broker, &shared.settings.session);
     let verdict = broker.authenticate(now, hello.token, &link.origin.certificate);
     let entered = verdict.map_err(Turned::from).and_then(|(identity, token)| {
-        let peer = broker.enter_session(now, &identity, token, hello)?;
+        let mut peer = broker.enter_session(now, &identity, token, hello)?;
+        peer.address = Some(link.origin.address);
         Ok((identity, peer))
     });
     let (identity, peer) = match entered {
@@ -153,6 +160,7 @@ fn authenticate(
             if code == CloseCode::BAD_CREDENTIAL {
                 link.origin.place.refused(now.mono);
             }
+            audited::turned_away(link, now, code);
             tracing::info!(address = %link.origin.address, reason = code.reason(), "turned away");
             if turned.retry_after_s > 0 {
                 line.outbound.envelope(&outbound::go_away(code, turned.retry_after_s));
@@ -245,7 +253,20 @@ fn put(
         _ if request != 0 => Receipt::Answer(&peer.mailbox, request),
         _ => Receipt::None,
     };
-    broker.publish(now, &channel, value, &receipt, wakes)
+    let record = match &peer.device {
+        None if is_desired(&channel) => {
+            let name = channel.name.as_str();
+            Some(Record::done(broker.actor_of(peer), Verb::Publish, name))
+        }
+        Some(_) | None => None,
+    };
+    broker.publish_audited(now, &channel, value, &receipt, wakes, record)
+}
+
+/// Whether the channel tells a device what to do.
+fn is_desired(channel: &Channel) -> bool {
+    let kind = proto::channels::known(channel.name.as_str());
+    kind.is_some_and(|(_, kind)| kind.writer == proto::channels::Writer::Operator)
 }
 
 fn subscribe(

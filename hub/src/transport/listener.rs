@@ -170,6 +170,7 @@ async fn welcome(
 async fn serve(wire: Wire, router: Router, shared: Arc<Shared>, origin: Arc<Origin>) {
     let head_timeout = shared.settings.head_timeout;
     let service = hyper::service::service_fn(move |mut request: hyper::Request<_>| {
+        request.extensions_mut().insert(origin.address);
         request.extensions_mut().insert(origin.clone());
         request.extensions_mut().insert(shared.clone());
         hyper::service::Service::call(&TowerToHyperService::new(router.clone()), request)

@@ -14,7 +14,7 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::address::Place;
 use super::wire::Wire;
-use super::{Shared, connection};
+use super::{Shared, audited, connection};
 use crate::broker::credentials::Certificate;
 
 /// What is known of a connection before its first request.
@@ -38,7 +38,12 @@ pub async fn handle(
 ) -> Response {
     let (accept, with_subprotocol) = match check(&request, &shared.settings.origins) {
         Ok(checked) => checked,
-        Err((status, what)) => return refuse(status, what),
+        Err((status, what)) => {
+            if status == StatusCode::FORBIDDEN {
+                audited::foreign_page(&shared, &origin, request.headers());
+            }
+            return refuse(status, what);
+        }
     };
     let upgraded = hyper::upgrade::on(&mut request);
     tokio::spawn(async move {
