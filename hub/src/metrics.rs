@@ -47,6 +47,21 @@ pub enum Drop {
     TooLarge,
 }
 
+/// What became of a reload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub enum Reload {
+    /// All of it is in force.
+    Done,
+    /// Nothing of it.
+    Refused,
+}
+
+/// The label of [`Metrics::reloaded`].
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReloadLabel {
+    result: Reload,
+}
+
 /// The label of [`Metrics::limit_hits`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct LimitLabel {
@@ -73,6 +88,7 @@ pub struct Metrics {
     limit_hits: Family<LimitLabel, Counter>,
     dropped: Family<DropLabel, Counter>,
     closed: Family<CloseLabel, Counter>,
+    reloads: Family<ReloadLabel, Counter>,
     pub connections: Gauge,
     pub connections_total: Counter,
     pub handshake_failures: Counter,
@@ -108,6 +124,7 @@ impl Metrics {
             limit_hits: Family::default(),
             dropped: Family::default(),
             closed: Family::default(),
+            reloads: Family::default(),
             connections: Gauge::default(),
             connections_total: Counter::default(),
             handshake_failures: Counter::default(),
@@ -143,6 +160,7 @@ impl Metrics {
         registry.register("limit_hits", "A limit was hit", self.limit_hits.clone());
         registry.register("dropped", "Messages that were dropped, by reason", self.dropped.clone());
         registry.register("closed", "Sessions that ended, by close code", self.closed.clone());
+        registry.register("reloads", "Reloads of changed files", self.reloads.clone());
         registry.register("connections", "Open connections", self.connections.clone());
         registry.register("devices_online", "Devices with a session", self.devices_online.clone());
         registry.register("channels", "Channels in memory", self.channels.clone());
@@ -208,6 +226,11 @@ impl Metrics {
     /// Counts a session that ended.
     pub fn closed(&self, code: u16) {
         self.closed.get_or_create(&CloseLabel { code }).inc();
+    }
+
+    /// Counts a reload.
+    pub fn reloaded(&self, result: Reload) {
+        self.reloads.get_or_create(&ReloadLabel { result }).inc();
     }
 
     /// All of it as text.

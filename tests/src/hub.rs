@@ -38,6 +38,7 @@ pub struct HubBuilder {
     memory: bool,
     settings: Vec<String>,
     before: Vec<String>,
+    config: Option<PathBuf>,
     folder: Option<PathBuf>,
 }
 
@@ -59,6 +60,7 @@ impl Default for HubBuilder {
             memory: false,
             settings: SETTINGS.iter().map(|setting| (*setting).to_owned()).collect(),
             before: Vec::new(),
+            config: None,
             folder: None,
         }
     }
@@ -94,6 +96,12 @@ impl HubBuilder {
     /// Runs the hub under a program, as in `strace -f -o FILE`.
     pub fn under(mut self, words: &[&str]) -> Self {
         self.before = words.iter().map(|word| (*word).to_owned()).collect();
+        self
+    }
+
+    /// With this configuration file.
+    pub fn config(mut self, path: &Path) -> Self {
+        self.config = Some(path.to_owned());
         self
     }
 
@@ -262,6 +270,9 @@ impl Hub {
         }
         if builder.memory {
             words.extend(["--store", "memory"].map(str::to_owned));
+        }
+        if let Some(config) = &builder.config {
+            words.extend(["--config".to_owned(), config.display().to_string()]);
         }
         for setting in &builder.settings {
             words.extend(["--set".to_owned(), setting.clone()]);

@@ -28,6 +28,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use arc_swap::{ArcSwap, Guard};
 use parking_lot::{Mutex, RwLock};
 use proto::json::Types;
 use proto::{ChannelPattern, DeviceId};
@@ -127,13 +128,14 @@ impl Default for Settings {
 /// Everything that the doors share.
 #[derive(Debug)]
 pub struct Broker {
-    /// Bounds and policies.
-    pub settings: Settings,
+    /// Bounds and policies; exchanged by a reload.
+    settings: ArcSwap<Settings>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// Types of payloads.
     pub types: Arc<Types>,
-    pub(crate) rules: Rules,
+    /// For channels that begin.
+    rules: ArcSwap<Rules>,
     pub(crate) channels: RwLock<Channels>,
     pub(crate) sequence: Mutex<sequence::Sequence>,
     pub(crate) router: Router,
@@ -153,12 +155,34 @@ impl Broker {
     /// A mailbox for a peer of this kind.
     fn new_mailbox(&self, is_device: bool) -> Arc<Mailbox> {
         let id = self.next_mailbox.fetch_add(1, Ordering::Relaxed);
+        let settings = self.settings();
         let queue = if is_device {
-            Queue::new(Overflow::Disconnect, self.settings.device_mailbox_bytes)
+            Queue::new(Overflow::Disconnect, settings.device_mailbox_bytes)
         } else {
-            Queue::new(self.settings.person_overflow, self.settings.person_mailbox_bytes)
+            Queue::new(settings.person_overflow, settings.person_mailbox_bytes)
         };
         Mailbox::new(id, queue, self.budget.clone())
+    }
+
+    /// Bounds and policies as they are now.
+    pub fn settings(&self) -> Guard<Arc<Settings>> {
+        self.settings.load()
+    }
+
+    /// Other bounds and policies, from now on. What is sized at the start stays: the total of the
+    /// mailboxes, the ledger, the data folder.
+    pub fn set_settings(&self, settings: Settings) {
+        self.settings.store(Arc::new(settings));
+    }
+
+    /// What channels keep.
+    pub(crate) fn rules(&self) -> Guard<Arc<Rules>> {
+        self.rules.load()
+    }
+
+    /// Other rules, for channels that begin from now on.
+    pub fn set_rules(&self, rules: Rules) {
+        self.rules.store(Arc::new(rules));
     }
 
     pub(crate) fn writer(&self) -> &Writer<Ticket> {

@@ -165,9 +165,9 @@ impl Broker {
                 return Err(Refusal::new(ErrorCode::Conflict, "id", text));
             }
         }
-        if devices.len() + fresh > self.settings.devices_max {
+        if devices.len() + fresh > self.settings().devices_max {
             self.metrics.limit_hit(Limit::Devices);
-            let text = format!("at most {} devices may be registered", self.settings.devices_max);
+            let text = format!("at most {} devices may be registered", self.settings().devices_max);
             return Err(Refusal::new(ErrorCode::Limit, "", text));
         }
         Ok(())
@@ -225,7 +225,7 @@ impl Broker {
         if devices.contains_key(id) {
             return true;
         }
-        if !self.settings.auto_register || devices.len() >= self.settings.devices_max {
+        if !self.settings().auto_register || devices.len() >= self.settings().devices_max {
             return false;
         }
         let registration = Registration { created_unix_ms: now.unix_ms, ..Registration::default() };

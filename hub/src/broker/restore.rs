@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
+use arc_swap::ArcSwap;
 use parking_lot::{Mutex, RwLock};
 use proto::DeviceId;
 use proto::json::Types;
@@ -77,7 +78,7 @@ impl Broker {
         let broker = Self {
             metrics,
             types: Arc::new(Types::built_in()),
-            rules,
+            rules: ArcSwap::from_pointee(rules),
             channels: RwLock::new(Channels::to_be_loaded()),
             sequence: Mutex::new(sequence),
             router: Router::default(),
@@ -91,7 +92,7 @@ impl Broker {
             audit: audit::Log::new(audit, store.records(), now),
             budget: Budget::new(settings.mailbox_total_bytes),
             next_mailbox: AtomicU64::new(1),
-            settings,
+            settings: ArcSwap::from_pointee(settings),
         };
         Ok((Arc::new(broker), restored))
     }

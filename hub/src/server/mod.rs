@@ -15,12 +15,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::broker::{Broker, Ticket};
 use crate::clock::{self, Now};
-use crate::config::{self, Config, Flags, StoreKind};
+use crate::config::{self, Config, File, Flags, StoreKind};
 use crate::http;
 use crate::metrics::Metrics;
 use crate::store::{self, MemoryStore, Records, Store, Writer};
@@ -33,6 +34,9 @@ pub mod drain;
 pub mod limits;
 pub mod logs;
 pub mod offline;
+pub mod reload;
+
+use reload::Reloader;
 
 pub use offline::{issue_token_offline, verify_offline};
 
@@ -82,13 +86,13 @@ pub fn serve(flags: &Flags) -> ExitCode {
 }
 
 fn start(flags: &Flags) -> Result<(), ServeError> {
-    let (_, config) = config::load(flags, std::env::vars())?;
-    logs::begin(&config);
+    let (file, config) = config::load(flags, std::env::vars())?;
+    let log = logs::begin(&config);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|source| ServeError::System { what: "can't start the runtime", source })?;
-    let done = runtime.block_on(run(config));
+    let done = runtime.block_on(run(flags.clone(), file, config, log));
     runtime.shutdown_timeout(Duration::from_secs(1));
     done
 }
@@ -107,15 +111,21 @@ fn open_store(config: &Config) -> Result<OpenStore, ServeError> {
     }
 }
 
-async fn run(config: Config) -> Result<(), ServeError> {
+async fn run(
+    flags: Flags,
+    file: File,
+    config: Config,
+    log: logs::Handle,
+) -> Result<(), ServeError> {
     let mut stop = Stop::new()?;
+    let hangup = reload::hangup()?;
     let (store, _lock) = open_store(&config)?;
-    let tls = match (&config.tls, config.dev) {
-        (Some(files), _) => Some(tls::server_config(files, Now::read())?),
-        (None, true) => {
-            Some(tls::server_config(&dev::certificates(&config.data_folder)?, Now::read())?)
+    let files = reload::tls_files(&config)?;
+    let tls = match &files {
+        Some(files) => {
+            Some(Arc::new(ArcSwap::from_pointee(tls::server_config(files, Now::read())?)))
         }
-        (None, false) => None,
+        None => None,
     };
     let metrics = Arc::new(Metrics::new());
     let rules = Rules::with_built_in(config.rules.clone());
@@ -133,9 +143,16 @@ async fn run(config: Config) -> Result<(), ServeError> {
     }
 
     let ready = Arc::new(AtomicBool::new(true));
-    let shared = Arc::new(Shared { broker: broker.clone(), settings: config.transport.clone() });
+    let shared = Shared { broker: broker.clone(), settings: config.transport.clone() };
     let connections_max = limits::connections(config.transport.connections_max)?;
     let gate = Gate::new(&shared, connections_max);
+    let live = reload::Live {
+        shared: Arc::new(ArcSwap::from_pointee(shared)),
+        tls: tls.clone(),
+        drain: Arc::new(ArcSwap::from_pointee(config.drain)),
+        log,
+    };
+    let (shared, drain) = (live.shared.clone(), live.drain.clone());
     let router = http::router(http::Api { broker: broker.clone(), ready: ready.clone() })
         .route(proto::WEBSOCKET_PATH, axum::routing::any(upgrade::handle));
     let (stopping, stopped) = watch::channel(false);
@@ -145,13 +162,16 @@ async fn run(config: Config) -> Result<(), ServeError> {
         tokio::spawn(listening);
     }
     tokio::spawn(ticks(broker.clone(), records, stopped.clone()));
+    let reloader = Reloader::new(flags, file, files, broker.clone(), live, hangup);
+    tokio::spawn(reloader.run(stopped.clone()));
 
     stop.wait().await;
     tracing::info!("told to stop");
     ready.store(false, Ordering::Relaxed);
     // Receivers are the listeners and the ticks; they may be gone already.
     stopping.send_replace(true);
-    drain::connections(&broker, &config.drain, &mut stop).await;
+    let drain = **drain.load();
+    drain::connections(&broker, &drain, &mut stop).await;
     let closing = broker.clone();
     let close = move || {
         let closed = closing.close();
@@ -212,7 +232,7 @@ fn store_failed(records: &dyn Records, error: &store::StoreError) -> ! {
 /// Binds everything, and says where on stdout, one line each.
 fn listeners(
     config: &Config,
-    tls: Option<Arc<rustls::ServerConfig>>,
+    tls: Option<Arc<ArcSwap<rustls::ServerConfig>>>,
 ) -> Result<Vec<Listener>, ServeError> {
     let mut listeners = Vec::new();
     let mut lines = String::new();

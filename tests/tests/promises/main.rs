@@ -3,7 +3,8 @@
 //! [`watch`]: publishing and watching. [`commands`] and [`queue`]: a command's whole life. [`crash`]:
 //! nothing acknowledged is lost when the hub is killed under load. [`sessions`]: who is here.
 //! [`readers`]: dashboards that are slow or get much at once. [`disk`]: syncs, seen from the kernel.
-//! [`ending`]: stopping and revoking. [`audit`]: who did what. [`loading`]: what is seen right after a restart.
+//! [`ending`]: stopping and revoking. [`audit`]: who did what. [`reload`]: files that
+//! change. [`loading`]: what is seen right after a restart.
 
 mod audit;
 mod commands;
@@ -13,5 +14,6 @@ mod ending;
 mod loading;
 mod queue;
 mod readers;
+mod reload;
 mod sessions;
 mod watch;
