@@ -156,10 +156,20 @@ pub fn operations(writes: Vec<Write>) -> Vec<Operation> {
     operations
 }
 
+/// Whether a key of [`Table::Meta`] belongs to the audit log.
+pub fn is_of_the_log(key: &[u8]) -> bool {
+    key == HEAD_KEY || key.starts_with(MARK_KEY)
+}
+
 impl Log {
     pub(crate) fn new(chain: Chain, records: Arc<dyn Records>, now: Now) -> Self {
         let state = State { chain, allowance: Allowance::new(now.mono) };
         Self { state: Mutex::new(state), records: RwLock::new(Some(records)) }
+    }
+
+    /// The way to read the store, until the hub stops.
+    pub(crate) fn records(&self) -> Option<Arc<dyn Records>> {
+        self.records.read().clone()
     }
 
     /// Lets go of the store.
@@ -280,7 +290,7 @@ impl Broker {
             let text = format!("the audit log can't be read: {error}");
             Refusal::retry(ErrorCode::Unavailable, "", text, 5_000)
         };
-        let records = self.audit.records.read().clone();
+        let records = self.audit.records();
         let records = records.ok_or_else(|| unreadable(&"the hub is stopping"))?;
         let stored = Stored::read(&*records).map_err(|error| unreadable(&error))?;
         let first = if wanted.after == 0 && wanted.from_unix_ms > 0 {

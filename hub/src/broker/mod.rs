@@ -9,7 +9,7 @@
 //! ```
 //!
 //! Read in this order: [`channel`], [`sequence`], [`publish`], [`subscribe`], [`reader`], [`devices`],
-//! [`presence`], [`registry`], [`commands`], [`credentials`], [`audit`], [`restore`], [`loading`], [`room`].
+//! [`presence`], [`registry`], [`commands`], [`credentials`], [`audit`], [`export`], [`restore`], [`loading`], [`room`].
 //!
 //! # Locks
 //!
@@ -60,6 +60,7 @@ pub mod commands;
 pub mod credentials;
 
 pub mod audit;
+pub mod export;
 
 pub mod loading;
 pub mod restore;

@@ -22,7 +22,9 @@ use super::sequence::Sequence;
 use super::stored::Restart;
 use super::{Broker, Settings, Ticket, audit};
 use crate::access::{Credential, Directory, TokenHash};
+use crate::audit::Entry;
 use crate::clock::Now;
+use crate::codec::Frame;
 use crate::ledger::Ledger;
 use crate::mailbox::Budget;
 use crate::metrics::Metrics;
@@ -30,7 +32,8 @@ use crate::router::Router;
 use crate::store::{Operation, Store, StoreError, Table, Writer};
 use crate::twin::Rules;
 
-const CEILING_KEY: &[u8] = b"ceiling";
+/// Where the ceiling of offsets is, in [`Table::Meta`].
+pub const CEILING_KEY: &[u8] = b"ceiling";
 
 /// What was found in the store.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -182,6 +185,41 @@ fn from_hex(text: &str) -> Option<TokenHash> {
         *byte = u8::from_str_radix(&text[2 * at..2 * at + 2], 16).ok()?;
     }
     Some(TokenHash(hash))
+}
+
+/// Whether a record from elsewhere is one that a hub would read.
+///
+/// # Errors
+/// Says what is wrong with it.
+pub fn check_record(record: &Operation) -> Result<(), String> {
+    let key = record.key();
+    let Some(value) = record.value() else { return Ok(()) };
+    let text = |error: &dyn std::fmt::Display| format!("is no {:?}: {error}", record.table());
+    match record.table() {
+        Table::Device => {
+            let id = std::str::from_utf8(key).map_err(|error| text(&error))?;
+            DeviceId::parse(id).map_err(|error| text(&error))?;
+            serde_json::from_slice::<Registration>(value).map(drop).map_err(|error| text(&error))
+        }
+        Table::Token if key.len() != 32 => Err(text(&"its key is no hash")),
+        Table::Token => {
+            serde_json::from_slice::<Credential>(value).map(drop).map_err(|error| text(&error))
+        }
+        Table::LastValue => {
+            let frame = Frame::restore(value).map_err(|error| text(&error))?;
+            let message = frame.message();
+            let known = super::publish::last_value_key(message.channel, message.type_name);
+            if *known == *key { Ok(()) } else { Err(text(&"it is of another channel")) }
+        }
+        Table::Command => {
+            let mut ledger = Ledger::new(crate::ledger::Limits::default());
+            ledger.restore(Now::read(), value).map(drop).map_err(|error| text(&error))
+        }
+        Table::Audit => {
+            serde_json::from_slice::<Entry>(value).map(drop).map_err(|error| text(&error))
+        }
+        Table::Meta => Ok(()),
+    }
 }
 
 fn skip(what: &str, error: &dyn std::fmt::Display, unreadable: &mut usize) {

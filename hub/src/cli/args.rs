@@ -61,6 +61,10 @@ pub(crate) enum Command {
     /// Show or prove the log of who changed what
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// Write everything that a hub keeps, for backup and for moving
+    Export(super::transfer::ExportArgs),
+    /// Bring what `export` wrote into the data of a hub that isn't running
+    Import(super::transfer::ImportArgs),
     /// Ask whether the hub is ready
     Status(StatusArgs),
     /// Print a completion script for a shell

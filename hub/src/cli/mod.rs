@@ -8,7 +8,7 @@
 //!                     │              └─▶ many ─┤
 //!                     │                  batch └─▶ http (REST) ────▶ hub
 //!                     ├─▶ watch ──────▶ client
-//!                     └─▶ state, devices, command, token, audit ─▶ http
+//!                     └─▶ state, devices, command, token, audit, export ─▶ http
 //!   answers ─▶ fields ─▶ summary, life, table ─▶ out
 //! ```
 //!
@@ -77,6 +77,7 @@ mod command;
 mod token;
 
 mod audit;
+mod transfer;
 
 mod serve;
 
@@ -132,6 +133,8 @@ fn run(cli: &Cli, words: Vec<String>) -> Result<(), Failure> {
             let dir = args.data_dir.clone().unwrap_or_default();
             serve::issue_offline(args, &dir, &mut out)
         }
+        Command::Export(args) if args.offline => transfer::export_offline(args),
+        Command::Import(args) => transfer::import(args, &mut out),
         Command::Audit(AuditCommand::Verify(args)) if args.offline => {
             audit::verify_offline(args, &mut out)
         }
@@ -160,8 +163,12 @@ async fn ask(
         Command::Device(command) => devices::change(command, connection, out).await,
         Command::Token(command) => token::run(command, connection, out).await,
         Command::Audit(command) => audit::run(command, connection, out).await,
+        Command::Export(args) => transfer::export(args, connection).await,
         Command::Status(args) => devices::status(args.json, connection, out).await,
-        Command::Serve(_) | Command::Config(_) | Command::Completions { .. } => Ok(()),
+        Command::Serve(_)
+        | Command::Config(_)
+        | Command::Import(_)
+        | Command::Completions { .. } => Ok(()),
     }
 }
 

@@ -5,7 +5,7 @@
 //! changing for operators.
 //!
 //! Read [`auth`], then [`problem`], then the resources: [`devices`], [`twin`], [`commands`],
-//! [`tokens`], [`audit`], [`health`].
+//! [`tokens`], [`audit`], [`export`], [`health`].
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -20,6 +20,7 @@ pub mod audit;
 pub mod auth;
 pub mod commands;
 pub mod devices;
+pub mod export;
 pub mod health;
 pub mod problem;
 pub mod tokens;
@@ -50,6 +51,7 @@ pub fn router(api: Api) -> Router {
         .route("/v1/tokens", post(tokens::issue).get(tokens::list))
         .route("/v1/tokens/{id}", delete(tokens::revoke))
         .route("/v1/audit", get(audit::list))
+        .route("/v1/export", get(export::all))
         .fallback(problem::no_route)
         .method_not_allowed_fallback(problem::no_method)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))

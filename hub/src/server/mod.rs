@@ -35,6 +35,7 @@ pub mod limits;
 pub mod logs;
 pub mod offline;
 pub mod reload;
+pub mod transfer;
 
 use reload::Reloader;
 
@@ -64,6 +65,11 @@ pub enum ServeError {
     Bind { address: std::net::SocketAddr, source: std::io::Error },
     #[error("{what}: {source}")]
     System { what: &'static str, source: std::io::Error },
+    #[error(
+        "an import into {folder} has not finished; run it again with the same file, or begin with an \
+         empty folder"
+    )]
+    UnfinishedImport { folder: std::path::PathBuf },
     #[error("the store took nothing: {0}")]
     Store(String),
 }
@@ -106,6 +112,7 @@ fn open_store(config: &Config) -> Result<OpenStore, ServeError> {
         StoreKind::Sled => {
             let settings = store::OpenSettings::new(config.data_folder.clone());
             let opened = store::open(&settings, Now::read().unix_ms / 1000)?;
+            transfer::refuse_unfinished(&opened.store, &config.data_folder)?;
             Ok((Box::new(opened.store), Some(opened.lock)))
         }
     }

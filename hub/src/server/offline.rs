@@ -48,7 +48,9 @@ pub fn verify_offline(
 
 fn open(data_folder: &Path, now: Now) -> Result<store::Opened, ServeError> {
     let settings = store::OpenSettings::new(data_folder.to_owned());
-    Ok(store::open(&settings, now.unix_ms / 1000)?)
+    let opened = store::open(&settings, now.unix_ms / 1000)?;
+    super::transfer::refuse_unfinished(&opened.store, data_folder)?;
+    Ok(opened)
 }
 
 /// Commits changes and the records that tell of them.

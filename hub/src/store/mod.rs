@@ -14,7 +14,7 @@
 //! ```
 //!
 //! Read this file first, then `writer` (and `pending`, its queue), then `sled`, then `open` (and
-//! `folder`) for the start. `conformance` is the suite that every [`Store`] passes.
+//! `folder`) for the start. `conformance` is the suite that every [`Store`] passes; [`export`] writes all of it as text.
 //!
 //! # Guarantees
 //!
@@ -29,12 +29,14 @@
 //! One OS thread, one sync a commit, at most one commit in [`WriterSettings::window`]. Memory is
 //! bounded by the limits of [`WriterSettings`], twice: one batch waits while one is written.
 
+pub mod export;
 mod folder;
 mod lock;
 mod memory;
 mod open;
 mod pending;
 mod sled;
+mod tap;
 mod writer;
 
 #[cfg(test)]
@@ -48,9 +50,10 @@ use bytes::Bytes;
 
 pub use self::memory::MemoryStore;
 pub(crate) use self::open::panic_message;
-pub use self::open::{DataLock, OpenError, OpenSettings, Opened, open};
+pub use self::open::{DataLock, FORMAT_VERSION, OpenError, OpenSettings, Opened, open};
 pub use self::pending::{BusyReason, PendingLimits};
 pub use self::sled::SledStore;
+pub use self::tap::Tap;
 pub use self::writer::{Failed, Health, Refusal, Writer, WriterSettings, WriterStats};
 
 /// Bytes: the longest key of a record.

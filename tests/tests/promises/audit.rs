@@ -119,6 +119,22 @@ async fn only_operators_read_the_log_and_it_comes_in_pages() {
     assert_eq!(seen, ids);
 }
 
+/// The record rides in the commit of the command.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_costs_one_commit_together_with_its_record() {
+    const COMMANDS: usize = 50;
+    let hub = Hub::start().await;
+    hub.register("lamp-1").await;
+    let mut operator = Person::operator(&hub).await;
+    let before = hub.metric("lamplighter_store_commits").await;
+    for number in 0..COMMANDS {
+        operator.send(person::command("lamp-1", &number.to_string())).await;
+    }
+    let commits = hub.metric("lamplighter_store_commits").await - before;
+    assert!(commits <= COMMANDS as f64 + 1.0, "{commits} commits for {COMMANDS} commands");
+    assert_eq!(records(&hub, "what=send-command").await.len(), COMMANDS);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_log_is_whole_after_kill_9_and_has_every_command_that_was_accepted() {
     let mut hub = Hub::start().await;

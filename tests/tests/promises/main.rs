@@ -4,7 +4,7 @@
 //! nothing acknowledged is lost when the hub is killed under load. [`sessions`]: who is here.
 //! [`readers`]: dashboards that are slow or get much at once. [`disk`]: syncs, seen from the kernel.
 //! [`ending`]: stopping and revoking. [`audit`]: who did what. [`reload`]: files that
-//! change. [`loading`]: what is seen right after a restart.
+//! change. [`transfer`]: backup and moving. [`loading`]: what is seen right after a restart.
 
 mod audit;
 mod commands;
@@ -16,4 +16,5 @@ mod queue;
 mod readers;
 mod reload;
 mod sessions;
+mod transfer;
 mod watch;
