@@ -58,17 +58,17 @@ async fn bf4_a_bad_key_or_certificate_leaves_the_old_in_force_and_is_named() {
         (hub.dev_file("server.pem"), hub.dev_file("server.key"), hub.dev_file("ca.pem"));
     let other = KeyPair::generate().expect("randomness").serialize_pem();
     let secret = "-----BEGIN ENCRYPTED PRIVATE KEY-----\nMAoGCCqGSIb3DQMH\n-----END ENCRYPTED PRIVATE KEY-----\n";
-    let rows: [(&str, &Path, Box<dyn Fn()>, &str); 7] = [
-        ("BF4 another's key", &key, Box::new(|| write(&key, &other)), "server.key"),
-        ("BF4 encrypted key", &key, Box::new(|| write(&key, secret)), "server.key"),
-        ("BF4 key 0644", &key, Box::new(|| set_mode(&key, 0o644)), "chmod 600"),
-        ("BF4 no key", &key, Box::new(|| fs::remove_file(&key).expect("ours")), "server.key"),
-        ("BF4 expired", &pem, Box::new(|| drop(replace_certificate(&hub, 2002))), "server.pem"),
-        ("BF4 half a certificate", &pem, Box::new(|| write(&pem, "-----BEGIN CERT")), "server.pem"),
-        ("BF4 CA file with no certificate", &ca, Box::new(|| write(&ca, "")), "ca.pem"),
+    let rows: [(&str, &dyn Fn(), &str); 7] = [
+        ("BF4 another's key", &|| write(&key, &other), "server.key"),
+        ("BF4 encrypted key", &|| write(&key, secret), "server.key"),
+        ("BF4 key 0644", &|| set_mode(&key, 0o644), "chmod 600"),
+        ("BF4 no key", &|| fs::remove_file(&key).expect("ours"), "server.key"),
+        ("BF4 expired", &|| drop(replace_certificate(&hub, 2002)), "server.pem"),
+        ("BF4 half a certificate", &|| write(&pem, "-----BEGIN CERT"), "server.pem"),
+        ("BF4 CA file with no certificate", &|| write(&ca, ""), "ca.pem"),
     ];
     let old = [&pem, &key, &ca].map(|path| (path.clone(), fs::read_to_string(path).expect("ours")));
-    for (id, _, spoil, wanted) in rows {
+    for (id, spoil, wanted) in rows {
         let (before, said) = (metric(&http, REFUSED).await, hub.log().len());
         spoil();
         hang_up(&hub);
