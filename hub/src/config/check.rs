@@ -46,6 +46,7 @@ pub fn config(file: &File, dev: bool) -> Result<Config, ConfigError> {
         dev,
         data_folder: file.data.folder.clone(),
         store: file.data.store,
+        export_every: export_every(file)?,
         writer: writer(file)?,
         transport: transport(file)?,
         broker: broker(file)?,
@@ -76,6 +77,13 @@ fn tls(
         client_ca,
         tls12: tls.tls12,
     }))
+}
+
+fn export_every(file: &File) -> Result<Option<Duration>, ConfigError> {
+    if file.data.export_every.0.is_zero() {
+        return Ok(None);
+    }
+    span("data.export_every", file.data.export_every, s(1)..=s(30 * 86_400)).map(Some)
 }
 
 fn writer(file: &File) -> Result<store::WriterSettings, ConfigError> {

@@ -71,6 +71,8 @@ pub struct Data {
     pub store: StoreKind,
     /// The least time between two commits, 0 to 200 ms.
     pub commit_window: Span,
+    /// An export into the data folder, so often; 0: never.
+    pub export_every: Span,
     /// Acknowledges before the sync: only in the build that the crash tests have to catch.
     #[cfg(feature = "broken-ack")]
     pub broken_ack: bool,
@@ -206,6 +208,7 @@ impl Default for Data {
             folder: "lamplighter-data".into(),
             store: StoreKind::Sled,
             commit_window: Span::ms(5),
+            export_every: Span::s(0),
             #[cfg(feature = "broken-ack")]
             broken_ack: false,
         }

@@ -29,6 +29,7 @@ use crate::transport::listener::{Gate, Listener};
 use crate::transport::{Shared, tls, upgrade};
 use crate::twin::Rules;
 
+pub mod backup;
 pub mod dev;
 pub mod drain;
 pub mod limits;
@@ -70,6 +71,13 @@ pub enum ServeError {
          empty folder"
     )]
     UnfinishedImport { folder: std::path::PathBuf },
+    #[error(
+        "the state can't be opened and was set aside as {aside}; start the hub, or import an export \
+         into an empty folder"
+    )]
+    SetAside { aside: std::path::PathBuf },
+    #[error("the state can't be restored from the hub's own export: {0}")]
+    Backup(String),
     #[error("the store took nothing: {0}")]
     Store(String),
 }
@@ -111,7 +119,12 @@ fn open_store(config: &Config) -> Result<OpenStore, ServeError> {
         StoreKind::Memory => Ok((Box::new(MemoryStore::default()), None)),
         StoreKind::Sled => {
             let settings = store::OpenSettings::new(config.data_folder.clone());
-            let opened = store::open(&settings, Now::read().unix_ms / 1000)?;
+            let now = Now::read();
+            let mut opened = store::open(&settings, now.unix_ms / 1000)?;
+            if transfer::is_blank(&opened.store)? {
+                backup::restore(&mut opened.store, &config.data_folder, now)
+                    .map_err(|error| ServeError::Backup(error.to_string()))?;
+            }
             transfer::refuse_unfinished(&opened.store, &config.data_folder)?;
             Ok((Box::new(opened.store), Some(opened.lock)))
         }
@@ -169,6 +182,10 @@ async fn run(
         tokio::spawn(listening);
     }
     tokio::spawn(ticks(broker.clone(), records, stopped.clone()));
+    if let Some(every) = config.export_every {
+        let folder = config.data_folder.clone();
+        tokio::spawn(backup::run(broker.clone(), folder, every, stopped.clone()));
+    }
     let reloader = Reloader::new(flags, file, files, broker.clone(), live, hangup);
     tokio::spawn(reloader.run(stopped.clone()));
 

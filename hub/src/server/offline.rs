@@ -46,9 +46,17 @@ pub fn verify_offline(
     Ok(verify(&*opened.store.records(), noted)?)
 }
 
-fn open(data_folder: &Path, now: Now) -> Result<store::Opened, ServeError> {
+/// Opens the folder of a hub that isn't running, as it was left.
+///
+/// # Errors
+/// A hub runs on it, it is damaged, or an import into it has not finished.
+pub(super) fn open(data_folder: &Path, now: Now) -> Result<store::Opened, ServeError> {
     let settings = store::OpenSettings::new(data_folder.to_owned());
     let opened = store::open(&settings, now.unix_ms / 1000)?;
+    if let Some(aside) = &opened.quarantined {
+        // What begins empty here would hide from the next start that there was something.
+        return Err(ServeError::SetAside { aside: aside.clone() });
+    }
     super::transfer::refuse_unfinished(&opened.store, data_folder)?;
     Ok(opened)
 }

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 
 use super::ServeError;
-use super::offline::commit_audited;
+use super::offline::{self, commit_audited};
 use crate::access::{Credential, Subject};
 use crate::audit::{Actor, Record, Verb};
 use crate::broker::audit::is_of_the_log;
@@ -59,8 +59,7 @@ pub enum TransferError {
 /// The folder can't be opened or read, or `out` takes no more.
 pub fn export_offline(data_folder: &Path, out: &mut dyn Write) -> Result<(), TransferError> {
     let now = Now::read();
-    let opened = open(data_folder, now)?;
-    refuse_unfinished(&opened.store, data_folder)?;
+    let opened = offline::open(data_folder, now)?;
     let records = opened.store.records();
     let mut about = BTreeMap::new();
     for table in Table::ALL {
@@ -91,13 +90,14 @@ pub fn export_offline(data_folder: &Path, out: &mut dyn Write) -> Result<(), Tra
 pub fn import(data_folder: &Path, file: &Path, existing: Existing) -> Result<End, TransferError> {
     let (_, end) = read(file, &mut |record| check_record(&record))?;
     let now = Now::read();
-    let mut opened = open(data_folder, now)?;
+    let settings = store::OpenSettings::new(data_folder.to_owned());
+    let opened = store::open(&settings, now.unix_ms / 1000).map_err(ServeError::from);
+    let mut opened = opened?;
     import_into(&mut opened.store, data_folder, file, existing, now, &end)?;
     Ok(end)
 }
 
-/// The same, into an open store, of a file that was checked.
-pub(super) fn import_into(
+fn import_into(
     store: &mut dyn Store,
     data_folder: &Path,
     file: &Path,
@@ -105,30 +105,53 @@ pub(super) fn import_into(
     now: Now,
     end: &End,
 ) -> Result<(), TransferError> {
-    let is_unfinished = has(&*store.records(), Table::Meta, UNFINISHED_KEY)?;
-    let is_empty = is_unfinished || is_empty(&*store.records())?;
-    let record = Record::done(Actor::offline(), Verb::Import, end.sha256.as_str());
+    let is_empty = is_blank(store)? || is_unfinished(store)?;
     match existing {
         Existing::Refuse if !is_empty => {
             Err(TransferError::NotEmpty { folder: data_folder.to_owned() })
         }
         Existing::Merge if !is_empty => {
             let changes = missing(&*store.records(), file)?;
+            let record = Record::done(Actor::offline(), Verb::Import, end.sha256.as_str());
             commit_audited(store, now, changes, &[record.detail("merged")])?;
             Ok(())
         }
-        Existing::Refuse | Existing::Merge => {
-            let mark = Bytes::copy_from_slice(end.sha256.as_bytes());
-            store.commit(&[operation(Table::Meta, UNFINISHED_KEY, Some(mark))])?;
-            let opened = File::open(file);
-            let opened = opened.map_err(|source| no_file(file, source))?;
-            let loaded = export::load(BufReader::new(opened), FORMAT_VERSION, store, &mut |_| true);
-            loaded.map_err(|source| wrong(file, source))?;
-            let finished = vec![operation(Table::Meta, UNFINISHED_KEY, None)];
-            commit_audited(store, now, finished, &[record])?;
-            Ok(())
-        }
+        Existing::Refuse | Existing::Merge => begin_with(store, file, now, end, Actor::offline()),
     }
+}
+
+/// Fills an empty store, or one in which that was interrupted, from a file that was checked.
+///
+/// # Errors
+/// The file has changed since, or the store failed: then the folder keeps its mark.
+pub fn begin_with(
+    store: &mut dyn Store,
+    file: &Path,
+    now: Now,
+    end: &End,
+    by: Actor,
+) -> Result<(), TransferError> {
+    let mark = Bytes::copy_from_slice(end.sha256.as_bytes());
+    store.commit(&[operation(Table::Meta, UNFINISHED_KEY, Some(mark))])?;
+    let opened = File::open(file).map_err(|source| no_file(file, source))?;
+    let loaded = export::load(BufReader::new(opened), FORMAT_VERSION, store, &mut |_| true);
+    loaded.map_err(|source| wrong(file, source))?;
+    let finished = vec![operation(Table::Meta, UNFINISHED_KEY, None)];
+    let record = Record::done(by, Verb::Import, end.sha256.as_str());
+    commit_audited(store, now, finished, &[record])?;
+    Ok(())
+}
+
+/// Whether a store has nothing but what it keeps of itself.
+///
+/// # Errors
+/// It can't be read.
+pub fn is_blank(store: &dyn Store) -> Result<bool, StoreError> {
+    is_empty(&*store.records())
+}
+
+fn is_unfinished(store: &dyn Store) -> Result<bool, StoreError> {
+    has(&*store.records(), Table::Meta, UNFINISHED_KEY)
 }
 
 /// Says no to a folder in which an import has not finished.
@@ -136,7 +159,7 @@ pub(super) fn import_into(
 /// # Errors
 /// It has not, or the store can't be read.
 pub(super) fn refuse_unfinished(store: &dyn Store, data_folder: &Path) -> Result<(), ServeError> {
-    if has(&*store.records(), Table::Meta, UNFINISHED_KEY)? {
+    if is_unfinished(store)? {
         return Err(ServeError::UnfinishedImport { folder: data_folder.to_owned() });
     }
     Ok(())
@@ -199,11 +222,6 @@ fn is_of_ours(records: &dyn Records, token: &Operation) -> Result<bool, StoreErr
         Some(Subject::Device(id)) => has(records, Table::Device, id.as_bytes()),
         Some(Subject::Person { .. }) | None => Ok(false),
     }
-}
-
-fn open(data_folder: &Path, now: Now) -> Result<store::Opened, ServeError> {
-    let settings = store::OpenSettings::new(data_folder.to_owned());
-    Ok(store::open(&settings, now.unix_ms / 1000)?)
 }
 
 fn is_empty(records: &dyn Records) -> Result<bool, StoreError> {

@@ -10,8 +10,9 @@ use proto::messages::lamplighter::v1::publish::Content;
 use proto::messages::lighting::v1::DeviceConfig;
 use serde_json::Value;
 use tests::cli::Cli;
+use tests::deadline::until;
 use tests::http::Http;
-use tests::{Device, Hub, Person, person};
+use tests::{Device, Hub, PATIENCE, Person, person};
 
 const DEVICES: usize = 10_000;
 
@@ -123,6 +124,35 @@ async fn an_export_under_fire_is_as_of_one_moment_and_only_for_operators() {
         last = position;
     }
     reports.await.expect("all of them durable");
+}
+
+/// BS6: the hub has written exports of its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn bs6_a_state_that_is_damaged_or_gone_comes_back_from_the_last_export() {
+    let mut hub = Hub::builder().plain().set("data.export_every", "1s").start().await;
+    let token = hub.register("lamp-1").await;
+    let latest = hub.data_folder().join("exports/latest.jsonl");
+    until(PATIENCE, "an export has the device", async || {
+        let text = fs::read_to_string(&latest).unwrap_or_default();
+        (text.contains("\"key\":\"lamp-1\"") && text.contains("{\"end\"")).then_some(())
+    })
+    .await;
+    let state = hub.data_folder().join("state");
+    let damages: [(&str, &dyn Fn()); 3] = [
+        ("conf garbage", &|| fs::write(state.join("conf"), [0xa5; 4096]).expect("ours")),
+        ("db garbage", &|| fs::write(state.join("db"), [0xa5; 65_536]).expect("ours")),
+        ("gone", &|| fs::remove_dir_all(&state).expect("ours")),
+    ];
+    for ((id, damage), boot) in damages.into_iter().zip(1..) {
+        assert!(hub.terminate().await.success(), "{id}");
+        damage();
+        let said = hub.log().len();
+        hub.restart().await;
+        assert!(hub.log()[said..].contains("restoring it from the hub's own export"), "{id}");
+        Device::connect(&hub, "lamp-1", &token, boot).await;
+        let proof = Cli::of(&hub).ok(&["audit", "verify"]).await;
+        assert!(proof.starts_with("intact from record 1 "), "{id}: {proof}");
+    }
 }
 
 /// Desired settings for every device, and commands for some; the commands' ids.
