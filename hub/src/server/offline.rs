@@ -101,8 +101,15 @@ fn known(stored: &Stored, noted: Option<Head>) -> Vec<Head> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
-    use crate::store::MemoryStore;
+    use crate::broker::audit::Wanted;
+    use crate::broker::{Broker, Settings};
+    use crate::clock;
+    use crate::metrics::Metrics;
+    use crate::store::{MemoryStore, Writer, WriterSettings};
+    use crate::twin::Rules;
 
     #[test]
     fn a_record_that_was_tampered_with_in_the_store_is_named() {
@@ -142,6 +149,53 @@ mod tests {
         commit_audited(&mut store, Now::read(), vec![], &vec![other; 20]).expect("taken");
         let broken = verify(&*store.records(), Some(noted)).expect("readable");
         assert_eq!(broken.expect_err("caught").n, 10);
+    }
+
+    #[tokio::test]
+    async fn what_retention_leaves_is_proved_also_after_a_restart() {
+        let store = MemoryStore::default();
+        let broker = hub_on(&store).await;
+        for _ in 0..2100 {
+            broker.audit(Now::read(), record()).expect("taken");
+        }
+        broker.audit_tick(Now::read());
+        broker.audit_durably(Now::read(), record()).await.expect("on disk");
+        let intact = verify(&*store.records(), None).expect("readable").expect("whole");
+        assert_eq!((intact.first, intact.head.n), (1025, 2102), "one of them tells what went");
+        drop(broker);
+
+        let broker = hub_on(&store).await;
+        broker.audit_durably(Now::read(), record()).await.expect("on disk");
+        let intact = verify(&*store.records(), None).expect("readable").expect("whole");
+        assert_eq!((intact.first, intact.head.n), (1025, 2103));
+        let page = broker.audit_page(&Wanted {
+            what: "forget".to_owned(),
+            limit: 10,
+            ..Wanted::default()
+        });
+        assert_eq!(page.expect("readable").records[0].object, "records 1 to 1024");
+    }
+
+    async fn hub_on(store: &MemoryStore) -> Arc<Broker> {
+        let audit = Limits { records_max: 1024, ..Limits::default() };
+        let settings = Settings { audit, ..Settings::default() };
+        let (rules, metrics) = (Rules::with_built_in(vec![]), Arc::new(Metrics::new()));
+        let restored = Broker::restore(settings, rules, metrics, store, Now::read());
+        let (broker, _) = restored.expect("readable");
+        let weak = Arc::downgrade(&broker);
+        let on_commit = move |tickets| {
+            if let Some(broker) = weak.upgrade() {
+                broker.committed(tickets);
+            }
+        };
+        let (store, settings) = (Box::new(store.clone()), WriterSettings::default());
+        let writer = Writer::start(store, settings, clock::mono, on_commit, |_| {});
+        broker.begin(writer.expect("a thread"), Now::read()).await.expect("the store takes it");
+        broker
+    }
+
+    fn record() -> Record {
+        Record::done(Actor::hub(), Verb::AddDevice, "lamp-1")
     }
 
     fn store_of(count: usize) -> MemoryStore {

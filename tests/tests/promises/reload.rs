@@ -9,11 +9,14 @@ use proto::messages::lamplighter::v1::Subscribe;
 use proto::messages::lamplighter::v1::envelope::Kind;
 use rcgen::{CertificateParams, Issuer, KeyPair};
 use rustix::process::{Pid, Signal, kill_process};
+use rustls::HandshakeKind;
 use tests::deadline::until;
 use tests::http::Http;
 use tests::{Hub, PATIENCE, Person, stream};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 /// Fault 6.18.
 #[tokio::test(flavor = "multi_thread")]
@@ -46,6 +49,26 @@ async fn a_file_that_changes_is_taken_up_without_a_signal() {
         (leaf(&hub, &trust).await == wanted).then_some(())
     })
     .await;
+}
+
+/// Who resumes a session shows no certificate, so sessions must not outlive the CAs that let them in.
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_are_resumed_after_a_new_certificate_and_not_after_new_authorities() {
+    let hub = Hub::start().await;
+    let (http, trust) = (hub.http(), trust(&hub));
+    assert_eq!(handshake(&hub, &trust).await, HandshakeKind::Full);
+    assert_eq!(handshake(&hub, &trust).await, HandshakeKind::Resumed);
+    replace_certificate(&hub, 2096);
+    reload(&hub, &http).await;
+    assert_eq!(handshake(&hub, &trust).await, HandshakeKind::Resumed);
+    let authority = KeyPair::generate().expect("randomness");
+    let mut params = CertificateParams::new(Vec::new()).expect("no names");
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let second = params.self_signed(&authority).expect("valid parameters").pem();
+    let first = fs::read_to_string(hub.dev_file("ca.pem")).expect("the hub made it");
+    write(&hub.dev_file("ca.pem"), &(first + &second));
+    reload(&hub, &http).await;
+    assert_eq!(handshake(&hub, &trust).await, HandshakeKind::Full);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -136,12 +159,33 @@ fn trust(hub: &Hub) -> Arc<rustls::ClientConfig> {
     Arc::new(stream::trusting(&hub.dev_file("ca.pem")))
 }
 
+/// Has the hub take up what has changed.
+async fn reload(hub: &Hub, http: &Http) {
+    let before = metric(http, DONE).await;
+    hang_up(hub);
+    let taken = async || (metric(http, DONE).await > before).then_some(());
+    until(PATIENCE, "it is taken up", taken).await;
+}
+
+/// How a connection begins that remembers what earlier ones were given.
+async fn handshake(hub: &Hub, trust: &Arc<rustls::ClientConfig>) -> HandshakeKind {
+    let mut tls = connect(hub, trust).await;
+    // The ticket for the next one comes before the answer.
+    tls.write_all(b"GET /healthz HTTP/1.1\r\nhost: hub\r\n\r\n").await.expect("it takes bytes");
+    tls.read_u8().await.expect("an answer");
+    tls.get_ref().1.handshake_kind().expect("it is over")
+}
+
 /// The certificate that the hub shows now.
 async fn leaf(hub: &Hub, trust: &Arc<rustls::ClientConfig>) -> Vec<u8> {
+    let tls = connect(hub, trust).await;
+    tls.get_ref().1.peer_certificates().expect("a chain")[0].to_vec()
+}
+
+async fn connect(hub: &Hub, trust: &Arc<rustls::ClientConfig>) -> TlsStream<TcpStream> {
     let socket = TcpStream::connect(hub.secure_address()).await.expect("it listens");
     let name = "localhost".try_into().expect("a name");
-    let tls = TlsConnector::from(trust.clone()).connect(name, socket).await.expect("a handshake");
-    tls.get_ref().1.peer_certificates().expect("a chain")[0].to_vec()
+    TlsConnector::from(trust.clone()).connect(name, socket).await.expect("a handshake")
 }
 
 /// Makes a certificate by the hub's own CA, good until a year, and puts it in place; its bytes.

@@ -2,11 +2,15 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use prost::Message as _;
-use proto::messages::lamplighter::v1::Publish;
 use proto::messages::lamplighter::v1::envelope::Kind;
 use proto::messages::lamplighter::v1::publish::Content;
+use proto::messages::lamplighter::v1::{Message as WireMessage, Publish};
 use proto::messages::lighting::v1::DeviceConfig;
 use serde_json::Value;
 use tests::cli::Cli;
@@ -109,21 +113,37 @@ async fn an_export_under_fire_is_as_of_one_moment_and_only_for_operators() {
     let viewer = Http::new(&hub, &hub.dev_token("viewer"));
     assert_eq!(viewer.get("/v1/export").await.status, 403);
     let mut lamp = Device::start(&hub, "lamp-1").await;
+    let durable = Arc::new(AtomicU64::new(0));
+    let counted = durable.clone();
     let reports = tokio::spawn(async move {
         for number in 1..=300 {
-            lamp.report_durably(number).await;
+            let seq = lamp.report_durably(number).await;
+            counted.store(seq, Ordering::SeqCst);
         }
     });
     let mut last = 0;
     while !reports.is_finished() {
+        let durable_before = durable.load(Ordering::SeqCst);
         let text = hub.http().get("/v1/export").await.body;
         let end: Value = serde_json::from_str(text.lines().last().expect("lines")).expect("JSON");
         let position = end["end"]["position"]["offset"].as_str().expect("a position");
         let position: u64 = position.parse().expect("a number");
         assert!(position >= last, "{position} after {last}");
         last = position;
+        // All that was durable when the export was asked for is in it, and nothing newer than it says.
+        let values = text.lines().filter(|line| line.contains("lighting.v1.TelemetryBatch"));
+        let newest = values.map(report_in).max().unwrap_or_default();
+        assert!(newest.0 >= durable_before && newest.1 <= position, "{newest:?} {position}");
     }
     reports.await.expect("all of them durable");
+}
+
+/// The number and the place in the order of a report in an export.
+fn report_in(line: &str) -> (u64, u64) {
+    let record: Value = serde_json::from_str(line).expect("JSON");
+    let body = STANDARD.decode(record["base64"].as_str().expect("no JSON")).expect("base64");
+    let message = WireMessage::decode(&body[..]).expect("a message");
+    (message.seq, message.offset)
 }
 
 /// BS6: the hub has written exports of its own.
