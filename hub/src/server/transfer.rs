@@ -268,3 +268,42 @@ fn no_file(file: &Path, source: io::Error) -> TransferError {
 fn wrong(file: &Path, source: ImportError) -> TransferError {
     TransferError::Import { file: file.to_owned(), source }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::MemoryStore;
+
+    #[test]
+    fn an_import_that_was_interrupted_keeps_hubs_off_until_it_is_run_again() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("export.jsonl");
+        let header = Header {
+            lamplighter_export: export::VERSION,
+            hub: String::new(),
+            format: FORMAT_VERSION,
+            unix_ms: 1,
+            about: BTreeMap::new(),
+        };
+        let mut whole = Export::begin(&header);
+        whole.record(Table::Device, b"lamp-1", Some(b"{}"));
+        whole.record(Table::Device, b"lamp-2", Some(b"{}"));
+        std::fs::write(&file, whole.end(None)).expect("ours");
+        let (_, end) = read(&file, &mut |record| check_record(&record)).expect("whole");
+
+        // As it is after the first batch.
+        let mut store = MemoryStore::default();
+        let mark = operation(Table::Meta, UNFINISHED_KEY, Some(Bytes::from_static(b"sha")));
+        let half = operation(Table::Device, b"lamp-1", Some(Bytes::from_static(b"{}")));
+        store.commit(&[mark, half]).expect("it takes all");
+        let refused = refuse_unfinished(&store, folder.path()).expect_err("half of something");
+        assert!(refused.to_string().contains("run it again"), "{refused}");
+
+        let (now, existing) = (Now::read(), Existing::Refuse);
+        import_into(&mut store, folder.path(), &file, existing, now, &end).expect("again");
+        refuse_unfinished(&store, folder.path()).expect("whole now");
+        assert_eq!(count(&*store.records(), Table::Device).expect("readable"), 2);
+        let again = import_into(&mut store, folder.path(), &file, existing, now, &end);
+        assert!(matches!(again, Err(TransferError::NotEmpty { .. })), "{again:?}");
+    }
+}
