@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::Api;
+use super::audit::By;
 use super::auth::Person;
 use super::body::{BODY_BYTES_MAX, MergePatch, media_type};
 use super::devices::{bad, page_limit};
@@ -18,6 +19,7 @@ use super::query::Params;
 use super::value::ValueDocument;
 use super::version::{self, Conditions, Version};
 use crate::access::Verb;
+use crate::audit::Actor;
 use crate::broker::at_once::{Publishing, Written};
 use crate::broker::channel::Channel;
 use crate::clock::Now;
@@ -179,6 +181,7 @@ pub async fn history(
     responses((status = 200, description = "published", body = Published)))]
 pub async fn put(
     person: Person,
+    By(by): By,
     State(api): State<Api>,
     conditions: Conditions,
     Path(name): Path<String>,
@@ -201,7 +204,7 @@ pub async fn put(
             return Err(Problem::new(status, "UNSUPPORTED", detail).at("Content-Type"));
         }
     };
-    publish(&api, &channel, &type_name, |_| Ok(payload.clone()), &conditions).await
+    publish(&api, by, &channel, &type_name, |_| Ok(payload.clone()), &conditions).await
 }
 
 /// Change the value by a merge patch (RFC 7396) of its JSON: members replace, `null` takes away.
@@ -210,6 +213,7 @@ pub async fn put(
     responses((status = 200, description = "published", body = Published)))]
 pub async fn patch(
     person: Person,
+    By(by): By,
     State(api): State<Api>,
     conditions: Conditions,
     Path(name): Path<String>,
@@ -228,7 +232,7 @@ pub async fn patch(
         let held = text.ok().and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
         from_json(&api, &type_name, &patch.clone().apply(held)?)
     };
-    publish(&api, &channel, &type_name, change, &conditions).await
+    publish(&api, by, &channel, &type_name, change, &conditions).await
 }
 
 fn from_json(api: &Api, type_name: &str, data: &serde_json::Value) -> Result<Vec<u8>, Problem> {
@@ -241,6 +245,7 @@ fn from_json(api: &Api, type_name: &str, data: &serde_json::Value) -> Result<Vec
 
 async fn publish(
     api: &Api,
+    by: Actor,
     channel: &Channel,
     type_name: &str,
     change: impl Fn(Option<&Frame>) -> Result<Vec<u8>, Problem> + Send,
@@ -249,7 +254,7 @@ async fn publish(
     let is_meant = |held: Option<&Frame>| {
         conditions.allow(held.map(|frame| Version::of(frame.offset())).as_ref())
     };
-    let publishing = Publishing { type_name, is_meant, change };
+    let publishing = Publishing { type_name, by, is_meant, change };
     let written = api.broker.publish_at_once(channel, publishing).await?;
     let revision = match written {
         Written::Done { revision } => revision,
