@@ -1,7 +1,6 @@
 //! Channels as resources: `/v1/channels`. Reading a last value and a history, and publishing.
 
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
@@ -12,7 +11,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::Api;
 use super::audit::By;
 use super::auth::Person;
-use super::body::{BODY_BYTES_MAX, MergePatch, media_type};
+use super::body::{Body, MergePatch, PROTOBUF};
 use super::devices::{bad, page_limit};
 use super::problem::Problem;
 use super::query::Params;
@@ -27,8 +26,6 @@ use crate::codec::Frame;
 
 const PAGE_DEFAULT: usize = 100;
 const PAGE_MAX: usize = 1000;
-const PROTOBUF: &str = "application/x-protobuf";
-const BYTES: &str = "application/octet-stream";
 
 /// A channel in a path.
 #[derive(Debug, IntoParams)]
@@ -186,23 +183,13 @@ pub async fn put(
     conditions: Conditions,
     Path(name): Path<String>,
     Params(query): Params<TypeQuery>,
-    headers: HeaderMap,
-    body: Bytes,
+    body: Body,
 ) -> Result<Response, Problem> {
     let channel = writable(&api, &person, &name, &conditions)?;
     let type_name = channel.type_named(&query.type_name)?.to_owned();
-    let payload = match media_type(&headers) {
-        Some("application/json") => {
-            let text = std::str::from_utf8(&body).map_err(|_| bad("the body is not UTF-8"))?;
-            let data = proto::json::parse_within(text, BODY_BYTES_MAX)?;
-            from_json(&api, &type_name, &data)?
-        }
-        Some(PROTOBUF | BYTES) => body.to_vec(),
-        _ => {
-            let detail = format!("send the value as application/json or {PROTOBUF}");
-            let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
-            return Err(Problem::new(status, "UNSUPPORTED", detail).at("Content-Type"));
-        }
+    let payload = match body {
+        Body::Json(data) => from_json(&api, &type_name, &data)?,
+        Body::Encoded(bytes) => bytes.to_vec(),
     };
     publish(&api, by, &channel, &type_name, |_| Ok(payload.clone()), &conditions).await
 }

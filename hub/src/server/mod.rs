@@ -199,15 +199,18 @@ async fn run(
     stopping.send_replace(true);
     let drain = **drain.load();
     drain::connections(&broker, &drain, &mut stop).await;
-    let closing = broker.clone();
+    close(broker, loader).await
+}
+
+/// Writes down what is pending, and ends the store's threads.
+async fn close(broker: Arc<Broker>, loader: JoinHandle<()>) -> Result<(), ServeError> {
     let close = move || {
-        let closed = closing.close();
+        let closed = broker.close();
         // It ends after the run that it is at; a panic of it was told as the store's failure.
         drop(loader.join());
         closed
     };
-    let closed = tokio::task::spawn_blocking(close).await;
-    match closed {
+    match tokio::task::spawn_blocking(close).await {
         Ok(Ok(())) => Ok(()),
         Ok(Err(error)) => Err(ServeError::Store(error.to_string())),
         Err(error) => Err(ServeError::Store(error.to_string())),
