@@ -8,6 +8,7 @@ pub mod metrics;
 
 pub mod access;
 pub mod codec;
+pub mod selector;
 
 pub mod ledger;
 pub mod mailbox;

@@ -9,7 +9,7 @@
 //! ```
 //!
 //! Read in this order: [`channel`], [`sequence`], [`publish`], [`subscribe`], [`reader`], [`devices`],
-//! [`presence`], [`registry`], [`commands`], [`credentials`], [`restore`], [`loading`], [`room`].
+//! [`presence`], [`registry`], `select`, [`commands`], [`credentials`], [`restore`], [`loading`], [`room`].
 //!
 //! # Locks
 //!
@@ -52,7 +52,7 @@ pub mod subscribe;
 pub mod devices;
 pub mod presence;
 pub mod registry;
-pub mod selector;
+mod select;
 
 pub mod commands;
 

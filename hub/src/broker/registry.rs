@@ -8,7 +8,6 @@ use proto::messages::lamplighter::v1::Registration as RegistrationMessage;
 use proto::{CloseCode, DeviceId, channels};
 
 use super::devices::{Device, Registration};
-use super::selector::Selector;
 use super::{Broker, Ticket};
 use crate::access::{Credential, Subject, Token, TokenHash};
 use crate::clock::Now;
@@ -16,6 +15,7 @@ use crate::codec::Refusal;
 use crate::ledger;
 use crate::mailbox::Wakes;
 use crate::metrics::Limit;
+use crate::selector::Selector;
 use crate::store::{Operation, Table};
 
 /// Labels of one device.
@@ -275,7 +275,7 @@ impl Broker {
     }
 
     /// Devices that `selector` means, in the order of their ids, from after `cursor` on; and whether
-    /// more follow. Costs a walk over all devices.
+    /// more follow. Costs a walk over all devices, and decoding what the selector asks for.
     ///
     /// # Errors
     /// What is stored of them has to be read, and can't.
@@ -285,27 +285,12 @@ impl Broker {
         cursor: &str,
         limit: usize,
     ) -> Result<(Vec<DeviceView>, bool), Refusal> {
-        let mut found = self.selected(selector, cursor);
+        let mut found = self.select(selector, cursor, |_, _| ())?.picked;
         let more = found.len() > limit;
         found.truncate(limit);
-        let views: Result<Vec<_>, _> = found.iter().map(|id| self.device(id)).collect();
+        let views: Result<Vec<_>, _> = found.iter().map(|(id, ())| self.device(id)).collect();
         // Who was removed in between is left out.
         Ok((views?.into_iter().flatten().collect(), more))
-    }
-
-    fn selected(&self, selector: &Selector, cursor: &str) -> Vec<DeviceId> {
-        let devices = self.devices.lock();
-        let mut found: Vec<_> = devices
-            .iter()
-            .filter(|(id, device)| {
-                let registration = &device.registration;
-                id.as_str() > cursor
-                    && selector.matches(id.as_str(), &registration.profile, &registration.labels)
-            })
-            .map(|(id, _)| id.clone())
-            .collect();
-        found.sort_unstable();
-        found
     }
 
     /// One device.

@@ -12,8 +12,8 @@ use super::Api;
 use super::auth::{Operator, Reader};
 use super::problem::Problem;
 use crate::broker::registry::{DeviceView, Existing, NewDevice};
-use crate::broker::selector::Selector;
 use crate::clock::Now;
+use crate::selector::Selector;
 
 /// Devices of one request or one page.
 const DEVICES_MAX: usize = 1000;

@@ -9,7 +9,7 @@ use crate::source::Source;
 /// Modules of `hub`, lowest layer first. A module may use those of earlier rows only.
 const LAYERS: &[&[&str]] = &[
     &["clock", "metrics"],
-    &["access", "codec"],
+    &["access", "codec", "selector"],
     &["ledger", "mailbox", "session", "twin"],
     &["router", "store"],
     &["broker"],
