@@ -10,6 +10,7 @@ pub mod access;
 pub mod codec;
 pub mod selector;
 
+pub mod fleet;
 pub mod ledger;
 pub mod mailbox;
 pub mod session;

@@ -69,7 +69,7 @@ impl Identity {
             }
             Self::Person { role: Role::Operator, .. } => match owner {
                 Some(_) => writer(channel) == Some(channels::Writer::Operator),
-                None => !channel.starts_with("devices."),
+                None => !channel.starts_with("devices.") && !channel.starts_with("fleet."),
             },
             Self::Person { role: Role::Viewer, .. } => false,
         }
@@ -89,6 +89,15 @@ impl Identity {
     /// Whether it may send commands to devices.
     pub fn may_command(&self) -> bool {
         matches!(self, Self::Person { role: Role::Operator, .. })
+    }
+
+    /// Whether it may send commands to this device, which has these labels.
+    pub fn may_command_device(
+        &self,
+        _device: &DeviceId,
+        _labels: &std::collections::BTreeMap<String, String>,
+    ) -> bool {
+        self.may_command()
     }
 
     /// Whether it may change the registry and the credentials.
@@ -150,5 +159,6 @@ mod tests {
         assert!(operator.may_publish("city.news"));
         assert!(!operator.may_publish("devices.lamp-1.telemetry"));
         assert!(!operator.may_publish("devices.lamp-1.presence"));
+        assert!(!operator.may_publish("fleet.0190a0a0-0000-7000-8000-000000000000"));
     }
 }

@@ -17,32 +17,50 @@ use super::{Broker, Ticket};
 use crate::clock::Now;
 use crate::codec::request::{Report, Sending};
 use crate::codec::{Refusal, encode, outbound};
+use crate::fleet::{FleetId, Fleets};
 use crate::ledger::{self, Effect, Input, Ledger, ReplyToken};
 use crate::mailbox::{Mailbox, Wakes};
 use crate::metrics::Limit;
 use crate::store::Table;
 
-/// Requests that wait for the ledger's answer.
+/// Requests of peers that wait for the ledger's answer; those of fleet commands have their own bound.
 const REPLIES_MAX: usize = 100_000;
 
-/// The ledger, and who waits for it.
+/// The ledger, the fleet commands that feed it, and who waits for its answers.
 #[derive(Debug)]
 pub struct Desk {
     pub(crate) ledger: Ledger,
-    replies: HashMap<ReplyToken, (Arc<Mailbox>, u64)>,
+    pub(crate) fleets: Fleets,
+    replies: HashMap<ReplyToken, Asker>,
     next_reply: u64,
 }
 
+/// Who waits for an answer of the ledger.
+#[derive(Debug)]
+pub(crate) enum Asker {
+    /// A peer, by its mailbox and the number of its request.
+    Peer(Arc<Mailbox>, u64),
+    /// A target of a fleet command, by its index.
+    Target(FleetId, u32),
+}
+
 impl Desk {
-    pub(crate) fn new(ledger: Ledger) -> Self {
-        Self { ledger, replies: HashMap::new(), next_reply: 0 }
+    pub(crate) fn new(ledger: Ledger, fleets: Fleets) -> Self {
+        Self { ledger, fleets, replies: HashMap::new(), next_reply: 0 }
     }
 
     fn token(&mut self, mailbox: &Arc<Mailbox>, request: u64) -> ReplyToken {
+        self.token_of(Some(Asker::Peer(mailbox.clone(), request)))
+    }
+
+    /// A token for a request that nobody, or this one, waits for.
+    pub(crate) fn token_of(&mut self, asker: Option<Asker>) -> ReplyToken {
         self.next_reply += 1;
         let token = ReplyToken(self.next_reply);
-        if self.replies.len() < REPLIES_MAX {
-            self.replies.insert(token, (mailbox.clone(), request));
+        if let Some(asker) = asker
+            && (self.replies.len() < REPLIES_MAX || matches!(asker, Asker::Target(..)))
+        {
+            self.replies.insert(token, asker);
         }
         token
     }
@@ -130,6 +148,7 @@ impl Broker {
         self.drive(now, &mut self.desk.lock(), &mut wakes, input);
     }
 
+    /// Steps of commands, and whole fleet commands, are on disk.
     pub(crate) fn commands_durable(&self, steps: &[(CommandId, u32)]) {
         if steps.is_empty() {
             return;
@@ -145,6 +164,7 @@ impl Broker {
                 Input::Durable { command: *command, step: *step },
             );
         }
+        self.drive_fleets(now, &mut desk, &mut wakes);
     }
 
     /// Lets the ledger's time pass. Called several times a second.
@@ -154,9 +174,11 @@ impl Broker {
         while desk.ledger.deadline().is_some_and(|deadline| deadline <= now.mono) {
             self.drive(now, &mut desk, &mut wakes, Input::Timeout);
         }
+        desk.fleets.tick(now);
+        self.drive_fleets(now, &mut desk, &mut wakes);
     }
 
-    fn drive(&self, now: Now, desk: &mut Desk, wakes: &mut Wakes, input: Input) {
+    pub(crate) fn drive(&self, now: Now, desk: &mut Desk, wakes: &mut Wakes, input: Input) {
         desk.ledger.handle(now, input);
         while let Some(effect) = desk.ledger.poll_effect() {
             self.carry_out(now, desk, wakes, effect);
@@ -185,10 +207,19 @@ impl Broker {
                     desk.ledger.handle(now, Input::DeviceGone { device, session });
                 }
             }
-            Effect::Update(update) => self.say_update(now, &update, wakes),
+            Effect::Update(update) => {
+                self.say_update(now, &update, wakes);
+                super::fleet::note_update(desk, &update);
+            }
             Effect::Reply { token, answer } => {
-                if let Some((mailbox, request)) = desk.replies.remove(&token) {
-                    wakes.add(mailbox.answer(reply(request, &answer)));
+                match desk.replies.remove(&token) {
+                    Some(Asker::Peer(mailbox, request)) => {
+                        wakes.add(mailbox.answer(reply(request, &answer)));
+                    }
+                    Some(Asker::Target(fleet, index)) => {
+                        super::fleet::note_answer(now, desk, (fleet, index), &answer);
+                    }
+                    None => {}
                 }
                 match answer {
                     Err(ledger::Refusal::QueueFull) => self.metrics.limit_hit(Limit::CommandQueue),
@@ -200,7 +231,7 @@ impl Broker {
                 }
             }
             Effect::AckReport { token, .. } => {
-                if let Some((mailbox, request)) = desk.replies.remove(&token) {
+                if let Some(Asker::Peer(mailbox, request)) = desk.replies.remove(&token) {
                     let ack = Ack { durable: true, ..Ack::default() };
                     let ack = encode(&Envelope { request, kind: Kind::Ack(ack) });
                     wakes.add(mailbox.answer(ack));

@@ -9,7 +9,7 @@
 //! ```
 //!
 //! Read in this order: [`channel`], [`sequence`], [`publish`], [`subscribe`], [`reader`], [`devices`],
-//! [`presence`], [`registry`], `select`, [`commands`], [`credentials`], [`restore`], [`loading`], [`room`].
+//! [`presence`], [`registry`], `select`, [`commands`], [`fleet_request`], [`fleet`], [`credentials`], [`restore`], [`loading`], [`room`].
 //!
 //! # Locks
 //!
@@ -55,6 +55,8 @@ pub mod registry;
 mod select;
 
 pub mod commands;
+pub mod fleet;
+pub mod fleet_request;
 
 pub mod credentials;
 
@@ -96,6 +98,10 @@ pub struct Settings {
     pub auto_register: bool,
     /// Bounds of the ledger.
     pub ledger: crate::ledger::Limits,
+    /// Bounds of fleet commands.
+    pub fleet: crate::fleet::Limits,
+    /// Targets above which a fleet command must say how many it means.
+    pub confirm_above: usize,
     /// Whose disk must have room; none if nothing is stored on one.
     pub data_folder: Option<std::path::PathBuf>,
 }
@@ -114,6 +120,8 @@ impl Default for Settings {
             device_sessions: devices::SessionRate::default(),
             auto_register: false,
             ledger: crate::ledger::Limits::default(),
+            fleet: crate::fleet::Limits::default(),
+            confirm_above: 100,
             data_folder: None,
         }
     }

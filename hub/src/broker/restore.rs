@@ -40,6 +40,8 @@ pub struct Restored {
     pub devices: usize,
     /// Commands.
     pub commands: usize,
+    /// Records of fleet commands.
+    pub fleets: usize,
     /// Records that could not be read; each was logged, and stays in the store as it is.
     pub unreadable: usize,
 }
@@ -69,6 +71,7 @@ impl Broker {
             Ok(_) => restored.commands += 1,
             Err(error) => skip("command", &error, &mut restored.unreadable),
         })?;
+        let fleets = super::fleet::restore(&settings, store, now, &ledger, &mut restored)?;
         let mut sequence = Sequence::start(random_epoch(), ceiling(store)?);
         let (offset, _) = sequence.advance();
         let restart = Restart { offset, unix_ms: now.unix_ms };
@@ -83,7 +86,7 @@ impl Broker {
             devices: Mutex::new(devices),
             sessions: Mutex::new(HashMap::new()),
             directory: RwLock::new(directory),
-            desk: Mutex::new(Desk::new(ledger)),
+            desk: Mutex::new(Desk::new(ledger, fleets)),
             writer: std::sync::OnceLock::new(),
             room: Room::new(settings.data_folder.clone()),
             loading: Loading::new(store.records(), restart, restored),
@@ -181,7 +184,7 @@ fn from_hex(text: &str) -> Option<TokenHash> {
     Some(TokenHash(hash))
 }
 
-fn skip(what: &str, error: &dyn std::fmt::Display, unreadable: &mut usize) {
+pub(super) fn skip(what: &str, error: &dyn std::fmt::Display, unreadable: &mut usize) {
     *unreadable += 1;
     tracing::error!(record = what, %error, "a stored record can't be read; it is left as it is");
 }

@@ -5,7 +5,7 @@
 //! changing for operators.
 //!
 //! Read [`auth`], then [`problem`], then the resources: [`devices`], [`twin`], [`commands`],
-//! [`tokens`], [`health`].
+//! [`fleet_commands`], //! [`tokens`], [`health`].
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -19,6 +19,7 @@ use crate::broker::Broker;
 pub mod auth;
 pub mod commands;
 pub mod devices;
+pub mod fleet_commands;
 pub mod health;
 pub mod problem;
 pub mod tokens;
@@ -46,6 +47,9 @@ pub fn router(api: Api) -> Router {
         .route("/v1/devices/{id}", get(devices::one).delete(devices::remove))
         .route("/v1/devices/{id}/twin", get(twin::of_device))
         .route("/v1/commands/{id}", get(commands::one))
+        .route("/v1/fleet-commands", get(fleet_commands::list).post(fleet_commands::create))
+        .route("/v1/fleet-commands/{id}", get(fleet_commands::one).delete(fleet_commands::cancel))
+        .route("/v1/fleet-commands/{id}/targets", get(fleet_commands::targets))
         .route("/v1/tokens", post(tokens::issue).get(tokens::list))
         .route("/v1/tokens/{id}", delete(tokens::revoke))
         .fallback(problem::no_route)

@@ -16,12 +16,14 @@ pub struct Problem {
     detail: String,
     field: &'static str,
     retry_after_ms: u32,
+    /// A member beyond the standard's, for programs.
+    extra: Option<(&'static str, serde_json::Value)>,
 }
 
 impl Problem {
     /// A problem with a code that is also the protocol's word for it.
     pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, code, detail: detail.into(), field: "", retry_after_ms: 0 }
+        Self { status, code, detail: detail.into(), field: "", retry_after_ms: 0, extra: None }
     }
 
     /// Who asks is not known.
@@ -38,6 +40,13 @@ impl Problem {
     /// There is no such thing.
     pub fn not_found(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, "NOT_FOUND", detail)
+    }
+
+    /// Adds a member for programs.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, value: serde_json::Value) -> Self {
+        self.extra = Some((name, value));
+        self
     }
 
     /// Names the field that is wrong.
@@ -67,7 +76,7 @@ impl From<Refusal> for Problem {
             ErrorCode::Unspecified => (StatusCode::INTERNAL_SERVER_ERROR, "UNSPECIFIED"),
         };
         let (detail, field) = (refusal.message, refusal.field);
-        Self { status, code, detail, field, retry_after_ms: refusal.retry_after_ms }
+        Self { status, code, detail, field, retry_after_ms: refusal.retry_after_ms, extra: None }
     }
 }
 
@@ -82,6 +91,9 @@ impl IntoResponse for Problem {
         });
         if !self.field.is_empty() {
             body["field"] = self.field.into();
+        }
+        if let Some((name, value)) = self.extra {
+            body[name] = value;
         }
         let mut response = (self.status, Json(body)).into_response();
         let headers = response.headers_mut();

@@ -162,6 +162,17 @@ impl Ledger {
         self.commands.get(id)?.view()
     }
 
+    /// The command that a sender's request made; `None` as above.
+    pub fn find(&self, sender: &str, request_id: &str) -> Option<CommandView<'_>> {
+        self.command(self.requests.get(&(sender.into(), request_id.into()))?)
+    }
+
+    /// All commands of a device that are remembered, in no order. Costs a walk over all commands.
+    pub fn of_device(&self, device: &DeviceId) -> impl Iterator<Item = CommandView<'_>> {
+        let commands = self.commands.values().filter(move |it| it.record.device == *device);
+        commands.filter_map(Command::view)
+    }
+
     /// The commands of a device that have not ended, in the order of acceptance.
     pub fn queue(&self, device: &DeviceId) -> impl Iterator<Item = CommandView<'_>> {
         let ids = self.queues.get(device).into_iter().flat_map(Queue::ids);

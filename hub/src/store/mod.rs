@@ -72,6 +72,8 @@ pub enum Table {
     LastValue = b'v',
     /// The commands and where each stands in its life.
     Command = b'c',
+    /// Fleet commands and their targets.
+    Fleet = b'f',
     /// The registered devices.
     Device = b'd',
     /// The hashes of the tokens that let peers in.
@@ -80,8 +82,8 @@ pub enum Table {
 
 impl Table {
     /// All tables.
-    pub const ALL: [Self; 5] =
-        [Self::Meta, Self::LastValue, Self::Command, Self::Device, Self::Token];
+    pub const ALL: [Self; 6] =
+        [Self::Meta, Self::LastValue, Self::Command, Self::Fleet, Self::Device, Self::Token];
 
     /// The first byte of every stored key of this table.
     const fn prefix(self) -> u8 {

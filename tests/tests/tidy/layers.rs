@@ -10,7 +10,7 @@ use crate::source::Source;
 const LAYERS: &[&[&str]] = &[
     &["clock", "metrics"],
     &["access", "codec", "selector"],
-    &["ledger", "mailbox", "session", "twin"],
+    &["fleet", "ledger", "mailbox", "session", "twin"],
     &["router", "store"],
     &["broker"],
     &["http", "pusher", "transport"],
