@@ -45,6 +45,9 @@ pub(crate) enum Command {
     Send(SendArgs),
     /// Show one command's life, or withdraw it
     Command(CommandArgs),
+    /// Look at commands to many devices, withdraw them, send them again
+    #[command(subcommand)]
+    Fleet(FleetCommand),
     /// Show the last values of a device, with their age
     State(StateArgs),
     /// Show values as they come
@@ -106,7 +109,7 @@ pub(crate) struct SendArgs {
     /// A device, unless --where is given, then an action and its values
     #[arg(value_name = "DEVICE> <ACTION")]
     pub(crate) words: Vec<String>,
-    /// Many devices instead of one: street='Queen St',feeder=F12
+    /// Many devices instead of one: "street='Queen St' and power>40"
     #[arg(long = "where", value_name = "SELECTOR", value_parser = Selector::parse)]
     pub(crate) selector: Option<Selector>,
     /// How long the light takes to change, up to 90m
@@ -135,9 +138,28 @@ pub(crate) struct SendArgs {
     /// Names this order: sent again under the same name, it is done only once
     #[arg(long, value_name = "ID", value_parser = request_id)]
     pub(crate) request_id: Option<String>,
-    /// reboot: yes, I mean it
-    #[arg(long)]
-    pub(crate) confirm: bool,
+    /// reboot: yes, I mean it. With --where: yes, I mean exactly so many devices
+    #[arg(long, value_name = "N", num_args = 0..=1)]
+    #[expect(clippy::option_option, reason = "the flag, and the number that it may have")]
+    pub(crate) confirm: Option<Option<usize>>,
+    /// With --where: however many devices that is
+    #[arg(long, requires = "selector", conflicts_with = "confirm")]
+    pub(crate) yes: bool,
+    /// With --where: only say how many would get it
+    #[arg(long, requires = "selector")]
+    pub(crate) dry_run: bool,
+    /// With --where: devices of one wave
+    #[arg(long, value_name = "N", requires = "selector", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) wave_size: Option<u32>,
+    /// With --where: devices a second
+    #[arg(long, value_name = "N", requires = "selector")]
+    pub(crate) per_second: Option<f64>,
+    /// With --where: between two waves
+    #[arg(long, value_name = "DURATION", requires = "wave_size", value_parser = pause)]
+    pub(crate) pause: Option<Duration>,
+    /// With --where: stop when more of those sent than this share failed, in %
+    #[arg(long, value_name = "PERCENT", requires = "selector")]
+    pub(crate) abort_above: Option<f64>,
     /// Full name of the message in --json
     #[arg(long = "type", value_name = "TYPE", requires = "json")]
     pub(crate) type_name: Option<String>,
@@ -170,6 +192,64 @@ pub(crate) struct CommandArgs {
     /// Withdraw it, if the device has not started it
     #[arg(long)]
     pub(crate) cancel: bool,
+}
+
+/// `hub fleet …`
+#[derive(Debug, Subcommand)]
+pub(crate) enum FleetCommand {
+    /// The newest ones, and how they stand
+    List {
+        /// One JSON object a line
+        #[arg(long)]
+        json: bool,
+    },
+    /// How one stands, and what failed
+    Show(ShowFleetArgs),
+    /// Withdraw what was not sent
+    Cancel {
+        /// The id that `send` printed
+        #[arg(value_parser = command_id)]
+        id: String,
+    },
+    /// Send it again to the devices where it failed
+    Again(AgainArgs),
+}
+
+/// `hub fleet show`
+#[derive(Debug, Args)]
+pub(crate) struct ShowFleetArgs {
+    /// The id that `send` printed
+    #[arg(value_parser = command_id)]
+    pub(crate) id: String,
+    /// Stay until it has ended
+    #[arg(long)]
+    pub(crate) wait: bool,
+    /// Stop waiting after this; it goes on
+    #[arg(long, value_name = "DURATION", value_parser = patience, requires = "wait")]
+    pub(crate) timeout: Option<Duration>,
+    /// Only its devices in this state: failed, expired, …
+    #[arg(long, conflicts_with = "wait")]
+    pub(crate) state: Option<String>,
+    /// As JSON: the whole, or with --wait or --state one object a device
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `hub fleet again`
+#[derive(Debug, Args)]
+pub(crate) struct AgainArgs {
+    /// The id that `send` printed
+    #[arg(value_parser = command_id)]
+    pub(crate) id: String,
+    /// Also where the outcome is unknown: it may be done twice there
+    #[arg(long)]
+    pub(crate) unknown: bool,
+    /// Stay until it has ended
+    #[arg(long)]
+    pub(crate) wait: bool,
+    /// Names this order: sent again under the same name, it is done only once
+    #[arg(long, value_name = "ID", value_parser = request_id)]
+    pub(crate) request_id: Option<String>,
 }
 
 /// `hub state`
@@ -206,7 +286,7 @@ pub(crate) struct WatchArgs {
 /// `hub devices`
 #[derive(Debug, Args)]
 pub(crate) struct DevicesArgs {
-    /// Only some: street='Queen St',profile=led-40
+    /// Only some: "street='Queen St' and not online=true"
     #[arg(long = "where", value_name = "SELECTOR", value_parser = Selector::parse)]
     pub(crate) selector: Option<Selector>,
     /// One JSON object a line
@@ -347,6 +427,10 @@ fn lasting(text: &str) -> Result<Duration, String> {
 
 fn patience(text: &str) -> Result<Duration, String> {
     units::duration_between(text, Duration::from_millis(1), Duration::from_secs(366 * 24 * 3600))
+}
+
+fn pause(text: &str) -> Result<Duration, String> {
+    units::duration_between(text, Duration::ZERO, Duration::from_secs(24 * 3600))
 }
 
 fn request_id(text: &str) -> Result<String, String> {

@@ -5,8 +5,7 @@
 //!
 //! ```text
 //!   words ─▶ args ─▶ action ─▶ send ─┬─▶ one ──┬─▶ client (socket) ─▶ hub
-//!                     │              └─▶ many ─┤
-//!                     │                  batch └─▶ http (REST) ────▶ hub
+//!                     │              └─▶ fleet ┴─▶ http (REST) ────▶ hub
 //!                     ├─▶ watch ──────▶ client
 //!                     └─▶ state, devices, command, token ─▶ http
 //!   answers ─▶ fields ─▶ summary, life, table ─▶ out
@@ -59,9 +58,9 @@ mod send;
 
 mod one;
 
-mod batch;
+mod fleet;
 
-mod many;
+mod fleets;
 
 mod watch;
 
@@ -147,6 +146,7 @@ async fn ask(
 ) -> Result<(), Failure> {
     match command {
         Command::Send(args) => send::run(args, connection, words, out).await,
+        Command::Fleet(command) => fleets::run(command, connection, out).await,
         Command::Command(args) => command::run(args, connection, out).await,
         Command::State(args) => state::run(args, connection, out).await,
         Command::Watch(args) => watch::run(args, connection, out).await,
