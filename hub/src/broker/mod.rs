@@ -9,7 +9,7 @@
 //! ```
 //!
 //! Read in this order: [`channel`], [`sequence`], [`publish`], [`subscribe`], [`reader`], [`devices`],
-//! [`presence`], [`registry`], `select`, [`commands`], [`fleet_request`], [`fleet`], [`credentials`], [`restore`], [`loading`], [`room`].
+//! [`presence`], [`registry`], `select`, [`commands`], [`fleet_request`], [`fleet`], [`timeline`], `why`, [`credentials`], [`restore`], [`loading`], [`room`].
 //!
 //! # Locks
 //!
@@ -57,6 +57,9 @@ mod select;
 pub mod commands;
 pub mod fleet;
 pub mod fleet_request;
+
+pub mod timeline;
+mod why;
 
 pub mod credentials;
 

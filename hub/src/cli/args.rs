@@ -48,6 +48,8 @@ pub(crate) enum Command {
     /// Look at commands to many devices, withdraw them, send them again
     #[command(subcommand)]
     Fleet(FleetCommand),
+    /// Say why a lamp did not switch, with all that happened to it
+    Explain(ExplainArgs),
     /// Show the last values of a device, with their age
     State(StateArgs),
     /// Show values as they come
@@ -250,6 +252,23 @@ pub(crate) struct AgainArgs {
     /// Names this order: sent again under the same name, it is done only once
     #[arg(long, value_name = "ID", value_parser = request_id)]
     pub(crate) request_id: Option<String>,
+}
+
+/// `hub explain`
+#[derive(Debug, Args)]
+pub(crate) struct ExplainArgs {
+    /// Which device
+    #[arg(value_parser = device_id)]
+    pub(crate) device: String,
+    /// When: the last 22:00, or 2026-11-21T22:00:00Z; now if not said
+    #[arg(long, value_name = "TIME", value_parser = units::parse_until)]
+    pub(crate) at: Option<Until>,
+    /// How much before and after
+    #[arg(long, value_name = "DURATION", value_parser = lasting, default_value = "1h")]
+    pub(crate) around: Duration,
+    /// As one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// `hub state`

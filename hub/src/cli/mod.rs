@@ -7,7 +7,7 @@
 //!   words ─▶ args ─▶ action ─▶ send ─┬─▶ one ──┬─▶ client (socket) ─▶ hub
 //!                     │              └─▶ fleet ┴─▶ http (REST) ────▶ hub
 //!                     ├─▶ watch ──────▶ client
-//!                     └─▶ state, devices, command, token ─▶ http
+//!                     └─▶ state, explain, devices, command, fleets, token ─▶ http
 //!   answers ─▶ fields ─▶ summary, life, table ─▶ out
 //! ```
 //!
@@ -65,6 +65,8 @@ mod fleets;
 mod watch;
 
 mod state;
+
+mod explain;
 
 mod csv;
 
@@ -148,6 +150,7 @@ async fn ask(
         Command::Send(args) => send::run(args, connection, words, out).await,
         Command::Fleet(command) => fleets::run(command, connection, out).await,
         Command::Command(args) => command::run(args, connection, out).await,
+        Command::Explain(args) => explain::run(args, connection, out).await,
         Command::State(args) => state::run(args, connection, out).await,
         Command::Watch(args) => watch::run(args, connection, out).await,
         Command::Devices(args) => devices::list(args, connection, out).await,

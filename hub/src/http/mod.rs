@@ -5,7 +5,7 @@
 //! changing for operators.
 //!
 //! Read [`auth`], then [`problem`], then the resources: [`devices`], [`twin`], [`commands`],
-//! [`fleet_commands`], //! [`tokens`], [`health`].
+//! [`fleet_commands`], [`timeline`], //! [`tokens`], [`health`].
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -22,6 +22,7 @@ pub mod devices;
 pub mod fleet_commands;
 pub mod health;
 pub mod problem;
+pub mod timeline;
 pub mod tokens;
 pub mod twin;
 
@@ -46,6 +47,7 @@ pub fn router(api: Api) -> Router {
         .route("/v1/devices", get(devices::list).post(devices::add))
         .route("/v1/devices/{id}", get(devices::one).delete(devices::remove))
         .route("/v1/devices/{id}/twin", get(twin::of_device))
+        .route("/v1/devices/{id}/timeline", get(timeline::of_device))
         .route("/v1/commands/{id}", get(commands::one))
         .route("/v1/fleet-commands", get(fleet_commands::list).post(fleet_commands::create))
         .route("/v1/fleet-commands/{id}", get(fleet_commands::one).delete(fleet_commands::cancel))

@@ -82,6 +82,11 @@ impl ChannelState {
         self.history.forget(frame.offset());
     }
 
+    /// Every message that is kept, for whatever reason; one may come twice.
+    pub fn kept(&self) -> impl Iterator<Item = &Arc<Frame>> {
+        self.history.kept().chain(self.last.iter().map(|last| &last.frame))
+    }
+
     /// What was published after an offset.
     pub fn since(&self, offset: u64) -> Recovery<'_> {
         self.history.since(offset)

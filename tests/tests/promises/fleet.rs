@@ -280,6 +280,42 @@ async fn kill_9_in_the_middle_of_a_fleet_command_doubles_nothing_and_loses_nothi
     assert_eq!(fleet["counts"]["succeeded"], 30);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn the_timeline_says_plainly_why_a_lamp_did_not_switch() {
+    let hub = Hub::builder().set("devices.offline_after", "0s").start().await;
+    let shell = tests::cli::Cli::of(&hub);
+    let mut lamp = Device::start(&hub, "lamp-0001").await;
+    let mut operator = Person::operator(&hub).await;
+    let refused = operator.send(person::command("lamp-0001", "one")).await;
+    lamp.command().await;
+    lamp.say_durably(&refused, State::Rejected).await;
+    lamp.client.close().await;
+    operator.send(person::command("lamp-0001", "two")).await;
+    let http = hub.http();
+    let timeline = until(PATIENCE, "its absence is told", || async {
+        let answer = http.get("/v1/devices/lamp-0001/timeline").await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        Some(answer.json()).filter(|timeline| timeline["online"] == false)
+    })
+    .await;
+    let entries = timeline["entries"].as_array().expect("entries");
+    let kinds: BTreeSet<_> = entries.iter().filter_map(|entry| entry["kind"].as_str()).collect();
+    assert!(kinds.contains("session") && kinds.contains("command"), "{timeline}");
+    let times: Vec<_> = entries.iter().map(|entry| entry["time_unix_ms"].as_u64()).collect();
+    assert!(times.is_sorted(), "{timeline}");
+    let told = shell.ok(&["explain", "lamp-0001"]).await;
+    for words in
+        ["was rejected by the device", "waits until", "the device is offline since", "REJECTED"]
+    {
+        assert!(told.contains(words), "{words}: {told}");
+    }
+    assert_eq!(http.get("/v1/devices/lamp-none/timeline").await.status, 404);
+    assert_eq!(http.get("/v1/devices/lamp-0001/timeline?from=2&to=1").await.status, 400);
+    assert_eq!(shell.run(&["explain", "lamp-none"]).await.code, 4);
+    assert_eq!(shell.run(&["explain", "lamp-0001", "--at", "25:00"]).await.code, 2);
+    shell.ok(&["explain", "lamp-0001", "--at", "22:00", "--around", "2h", "--json"]).await;
+}
+
 fn is_command(event: &Event) -> bool {
     matches!(event, Event::Envelope(envelope) if matches!(envelope.kind, Some(Kind::Deliver(_))))
 }
