@@ -87,7 +87,8 @@ impl Broker {
     ) -> Result<Option<Timeline>, Refusal> {
         let Some(device) = self.device(id)? else { return Ok(None) };
         let mut entries = Vec::new();
-        let mut story = Story { now_unix_ms: now.unix_ms, ..Story::default() };
+        let never_seen = device.online.is_none() && device.since_unix_ms == 0;
+        let mut story = Story { now_unix_ms: now.unix_ms, never_seen, ..Story::default() };
         for frame in self.kept(id) {
             let entry = of_frame(&self.types, &frame);
             if entry.time_unix_ms <= to_unix_ms {

@@ -12,6 +12,8 @@ pub(crate) struct Story {
     pub(crate) now_unix_ms: u64,
     /// Commands whose lives touch the stretch, in the order of acceptance.
     pub(crate) commands: Vec<Life>,
+    /// It was never here.
+    pub(crate) never_seen: bool,
     /// When it came and went, oldest first.
     pub(crate) presence: Vec<Presence>,
     /// What decided its light last: when, and the reason in one word.
@@ -73,6 +75,7 @@ fn of_command(story: &Story, life: &Life) -> Option<String> {
             let deadline = moment(life.deadline_unix_ms);
             let cause = match away_at(story, story.now_unix_ms) {
                 Some(away) => format!("the device is {}", offline(away)),
+                None if story.never_seen => "the device was never here".to_owned(),
                 None => {
                     "the device has others before it, or has not said that it is ready".to_owned()
                 }
@@ -89,6 +92,7 @@ fn of_command(story: &Story, life: &Life) -> Option<String> {
         CommandState::Failed => format!("failed at {at}{why}"),
         CommandState::Rejected => format!("was rejected by the device at {at}{why}"),
         CommandState::Expired => match away_all(story, life) {
+            _ if story.never_seen => format!("expired at {at}, because the device was never here"),
             Some(away) => format!("expired at {at}, because the device was {}", offline(away)),
             None => format!("expired at {at}{why}"),
         },
@@ -174,6 +178,9 @@ mod tests {
             &story,
             "expired at 2026-11-21T22:10:00Z, because the device was offline since 2026-11-21T21:00:00Z (lost)",
         );
+        story.never_seen = true;
+        check(&story, "because the device was never here");
+        story.never_seen = false;
         let here = Presence { since_unix_ms: NIGHT + 60_000, online: true, reason: String::new() };
         story.presence.push(here);
         check(&story, "expired at 2026-11-21T22:10:00Z: its deadline passed");

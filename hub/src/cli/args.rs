@@ -11,6 +11,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use proto::limits;
 
 use super::connect::Connection;
+use super::fleet_args::FleetCommand;
 use super::selector::Selector;
 use super::units::{self, Position, Until};
 
@@ -194,64 +195,6 @@ pub(crate) struct CommandArgs {
     /// Withdraw it, if the device has not started it
     #[arg(long)]
     pub(crate) cancel: bool,
-}
-
-/// `hub fleet …`
-#[derive(Debug, Subcommand)]
-pub(crate) enum FleetCommand {
-    /// The newest ones, and how they stand
-    List {
-        /// One JSON object a line
-        #[arg(long)]
-        json: bool,
-    },
-    /// How one stands, and what failed
-    Show(ShowFleetArgs),
-    /// Withdraw what was not sent
-    Cancel {
-        /// The id that `send` printed
-        #[arg(value_parser = command_id)]
-        id: String,
-    },
-    /// Send it again to the devices where it failed
-    Again(AgainArgs),
-}
-
-/// `hub fleet show`
-#[derive(Debug, Args)]
-pub(crate) struct ShowFleetArgs {
-    /// The id that `send` printed
-    #[arg(value_parser = command_id)]
-    pub(crate) id: String,
-    /// Stay until it has ended
-    #[arg(long)]
-    pub(crate) wait: bool,
-    /// Stop waiting after this; it goes on
-    #[arg(long, value_name = "DURATION", value_parser = patience, requires = "wait")]
-    pub(crate) timeout: Option<Duration>,
-    /// Only its devices in this state: failed, expired, …
-    #[arg(long, conflicts_with = "wait")]
-    pub(crate) state: Option<String>,
-    /// As JSON: the whole, or with --wait or --state one object a device
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-/// `hub fleet again`
-#[derive(Debug, Args)]
-pub(crate) struct AgainArgs {
-    /// The id that `send` printed
-    #[arg(value_parser = command_id)]
-    pub(crate) id: String,
-    /// Also where the outcome is unknown: it may be done twice there
-    #[arg(long)]
-    pub(crate) unknown: bool,
-    /// Stay until it has ended
-    #[arg(long)]
-    pub(crate) wait: bool,
-    /// Names this order: sent again under the same name, it is done only once
-    #[arg(long, value_name = "ID", value_parser = request_id)]
-    pub(crate) request_id: Option<String>,
 }
 
 /// `hub explain`
@@ -444,7 +387,7 @@ fn lasting(text: &str) -> Result<Duration, String> {
     units::duration_between(text, Duration::from_secs(1), week)
 }
 
-fn patience(text: &str) -> Result<Duration, String> {
+pub(super) fn patience(text: &str) -> Result<Duration, String> {
     units::duration_between(text, Duration::from_millis(1), Duration::from_secs(366 * 24 * 3600))
 }
 
@@ -452,7 +395,7 @@ fn pause(text: &str) -> Result<Duration, String> {
     units::duration_between(text, Duration::ZERO, Duration::from_secs(24 * 3600))
 }
 
-fn request_id(text: &str) -> Result<String, String> {
+pub(super) fn request_id(text: &str) -> Result<String, String> {
     let legal = text.bytes().all(|byte| byte.is_ascii_graphic());
     if legal && (1..=limits::KEY_BYTES_MAX).contains(&text.len()) {
         return Ok(text.to_owned());
@@ -472,7 +415,7 @@ pub(crate) fn device_id(text: &str) -> Result<String, String> {
     }
 }
 
-fn command_id(text: &str) -> Result<String, String> {
+pub(super) fn command_id(text: &str) -> Result<String, String> {
     match proto::CommandId::parse(text) {
         Ok(_) => Ok(text.to_owned()),
         Err(_) => Err("a command id is a UUID, as `hub send` prints it".to_owned()),

@@ -242,7 +242,9 @@ pub(crate) async fn report(
     }
     let failures: Vec<&Failure> = failures.iter().collect();
     let Some(failure) = Failure::of_batch(&failures, total) else { return Ok(()) };
-    note(&format!("to send again, touching only what failed: hub fleet again {id}"));
+    if ["failed", "rejected", "expired"].iter().any(|state| number(&fleet["counts"], state) > 0) {
+        note(&format!("to send again, touching only what failed: hub fleet again {id}"));
+    }
     Err(failure)
 }
 

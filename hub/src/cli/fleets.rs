@@ -6,11 +6,13 @@ use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::args::{AgainArgs, FleetCommand, Format, ShowFleetArgs};
+use super::args::Format;
+use super::command;
 use super::connect::Connection;
 use super::exit::Failure;
 use super::fields::{items, number, word};
 use super::fleet::{cells_of, counts_in_words, follow, report, targets, tell_accepted};
+use super::fleet_args::{AgainArgs, FleetCommand, ShowFleetArgs};
 use super::http::Http;
 use super::interrupt::{Story, unless_interrupted};
 use super::out::Out;
@@ -77,7 +79,7 @@ async fn show(http: &Http, args: &ShowFleetArgs, out: &mut Out) -> Result<(), Fa
     let id = &args.id;
     let fleet = http.get(&format!("/v1/fleet-commands/{id}")).await?;
     let format = if args.json { Format::Json } else { Format::Text };
-    let words = word(&fleet, "type").to_owned();
+    let words = command::action(&fleet);
     if let Some(state) = &args.state {
         let rows = targets(http, id, Some(state)).await?;
         if args.json {

@@ -36,6 +36,8 @@ mod connect;
 
 mod args;
 
+mod fleet_args;
+
 mod client;
 
 mod http;

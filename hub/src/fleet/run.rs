@@ -2,18 +2,15 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use proto::{CommandId, DeviceId};
 
 use super::plan::{Plan, Stop, StopKind};
-use super::record::{self, CHUNK, Header, Record, RecordError};
+use super::record::{CHUNK, Header};
 use super::target::{Counts, Outcome, Target};
 use super::{Answer, Effect, FleetId, Limits};
 use crate::clock::Now;
-
-/// Targets that must have been handed over before a share of failures means anything.
-const ABORT_BASE_MIN: u32 = 10;
 
 /// How far a fleet command is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,31 +40,31 @@ impl Phase {
 /// One fleet command.
 #[derive(Debug)]
 pub struct Fleet {
-    plan: Arc<Plan>,
-    stop: Option<Stop>,
-    ended_unix_ms: u64,
+    pub(super) plan: Arc<Plan>,
+    pub(super) stop: Option<Stop>,
+    pub(super) ended_unix_ms: u64,
     /// In the order of their ids.
-    targets: Vec<Target>,
-    counts: Counts,
+    pub(super) targets: Vec<Target>,
+    pub(super) counts: Counts,
     /// Its records are on disk.
-    durable: bool,
+    pub(super) durable: bool,
     /// Targets that wait and are not with the ledger.
-    queue: VecDeque<u32>,
+    pub(super) queue: VecDeque<u32>,
     /// Targets that are with the ledger, without its answer.
-    handed: usize,
+    pub(super) handed: usize,
     /// Targets that may be handed over now.
-    credit: f64,
-    credited_at: Option<Instant>,
+    pub(super) credit: f64,
+    pub(super) credited_at: Option<Instant>,
     /// Targets left of the wave.
-    wave_left: u32,
+    pub(super) wave_left: u32,
     /// Nothing before this.
-    resume_at: Option<Instant>,
+    pub(super) resume_at: Option<Instant>,
     /// Chunks that the disk has in an older form.
-    unwritten: BTreeSet<u16>,
-    header_unwritten: bool,
-    written_at: Option<Instant>,
+    pub(super) unwritten: BTreeSet<u16>,
+    pub(super) header_unwritten: bool,
+    pub(super) written_at: Option<Instant>,
     /// Something happened since it was published.
-    unsaid: bool,
+    pub(super) unsaid: bool,
 }
 
 impl Fleet {
@@ -78,11 +75,7 @@ impl Fleet {
         fleet
     }
 
-    pub(super) fn restored(header: Header) -> Self {
-        Self { durable: true, ..Self::around(header) }
-    }
-
-    fn around(header: Header) -> Self {
+    pub(super) fn around(header: Header) -> Self {
         Self {
             wave_left: header.plan.waves.size,
             plan: Arc::new(header.plan),
@@ -103,54 +96,12 @@ impl Fleet {
         }
     }
 
-    /// Takes the targets of one record; records come in their order.
-    pub(super) fn restore_targets(
-        &mut self,
-        chunk: u16,
-        targets: Vec<Target>,
-    ) -> Result<(), RecordError> {
-        if self.targets.len() != usize::from(chunk) * CHUNK {
-            return Err(RecordError::Targets);
-        }
-        self.targets.extend(targets);
-        Ok(())
-    }
-
-    /// Goes on where an earlier process was: `find` tells what the ledger has of a device.
-    pub(super) fn resume(
-        &mut self,
-        now: Now,
-        find: impl Fn(&DeviceId) -> Option<(CommandId, Outcome, Box<str>)>,
-    ) {
-        self.take_stock();
-        for index in 0..self.targets.len() {
-            let target = &self.targets[index];
-            if target.outcome.is_ended() {
-                continue;
-            }
-            match find(&target.device) {
-                Some((command, outcome, detail)) => {
-                    self.targets[index].command = Some(command);
-                    self.set(index, outcome, &detail);
-                }
-                None if target.outcome == Outcome::Waiting => {}
-                // It was accepted, so it ended, and the ledger has forgotten how.
-                None => self.set(index, Outcome::Unknown, "the hub's record of it is gone"),
-            }
-        }
-        self.requeue();
-        if let Some(Stop { kind, detail, .. }) = self.stop.clone() {
-            self.drop_queue(kind, &detail);
-        }
-        self.unsaid = self.phase(now) != Phase::Ended || !self.unwritten.is_empty();
-    }
-
-    fn take_stock(&mut self) {
+    pub(super) fn take_stock(&mut self) {
         self.counts = Counts::of_targets(&self.targets);
         self.requeue();
     }
 
-    fn requeue(&mut self) {
+    pub(super) fn requeue(&mut self) {
         let waiting = self.targets.iter().zip(0..);
         let waiting = waiting.filter(|(target, _)| target.outcome == Outcome::Waiting);
         self.queue = waiting.map(|(_, index)| index).collect();
@@ -158,19 +109,6 @@ impl Fleet {
 
     pub(super) fn begin(&mut self) {
         self.durable = true;
-    }
-
-    /// All its records, as they are now.
-    pub(super) fn records(&self, id: FleetId) -> Vec<Record> {
-        let chunks = self.targets.chunks(CHUNK).zip(0..);
-        let targets = chunks.map(|(targets, chunk)| record::targets(id, chunk, targets));
-        std::iter::once(self.header(id)).chain(targets).collect()
-    }
-
-    fn header(&self, id: FleetId) -> Record {
-        let plan = Plan::clone(&self.plan);
-        let header = Header { plan, stop: self.stop.clone(), ended_unix_ms: self.ended_unix_ms };
-        record::header(id, &header)
     }
 
     // Getters
@@ -321,15 +259,6 @@ impl Fleet {
         }
     }
 
-    pub(super) fn not_stored(&mut self, records: &[Record]) {
-        for record in records {
-            match record.chunk {
-                Some(chunk) => drop(self.unwritten.insert(chunk)),
-                None => self.header_unwritten = true,
-            }
-        }
-    }
-
     /// Lets time pass.
     pub(super) fn advance(
         &mut self,
@@ -357,106 +286,14 @@ impl Fleet {
         }
     }
 
-    fn go_on(&mut self, now: Now, limits: &Limits, id: FleetId, effects: &mut VecDeque<Effect>) {
-        let window = self.plan.window;
-        if window.to_unix_ms > 0 && self.plan.ttl_s_at(now.unix_ms).is_none() {
-            if !self.queue.is_empty() {
-                let detail = "the maintenance window ended before its turn".to_owned();
-                self.stop(now, StopKind::WindowOver, detail, effects);
-            }
-        } else if let Some(share) = self.share_too_high() {
-            let detail = format!("aborted: {share}");
-            self.stop(now, StopKind::Aborted, detail, effects);
-        } else if now.unix_ms >= window.from_unix_ms {
-            self.hand_over(now, limits, id, effects);
-        }
-    }
-
-    /// Why it must not go on, if too many targets failed.
-    fn share_too_high(&self) -> Option<String> {
-        let limit = self.plan.abort_above_pct?;
-        let (total, bad) = (self.counts.total(), self.counts.bad());
-        let over = total - self.counts.of(Outcome::Waiting);
-        let counts = over >= ABORT_BASE_MIN.min(total);
-        let share = f64::from(bad) * 100.0;
-        (counts && !self.queue.is_empty() && share > limit * f64::from(over))
-            .then(|| format!("{bad} of {over} failed, more than {limit} %"))
-    }
-
-    fn hand_over(
-        &mut self,
-        now: Now,
-        limits: &Limits,
-        id: FleetId,
-        effects: &mut VecDeque<Effect>,
-    ) {
-        let rate = self.plan.waves.per_s.min(limits.per_s_max);
-        self.earn(now, rate);
-        if self.resume_at.is_some_and(|resume| now.mono < resume) {
-            return;
-        }
-        self.resume_at = None;
-        while self.credit >= 1.0 && self.handed < limits.handed_max {
-            let Some(index) = self.queue.pop_front() else { break };
-            let Some(ttl_s) = self.plan.ttl_s_at(now.unix_ms) else { break };
-            self.credit -= 1.0;
-            self.handed += 1;
-            let target = &mut self.targets[index as usize];
-            target.handed = true;
-            let (device, plan) = (target.device.clone(), self.plan.clone());
-            let ttl = Duration::from_secs(u64::from(ttl_s));
-            effects.push_back(Effect::HandOver { fleet: id, index, device, plan, ttl });
-            self.wave_left = self.wave_left.saturating_sub(1);
-            if self.wave_left == 0 {
-                self.wave_left = self.plan.waves.size;
-                let pause = Duration::from_secs(u64::from(self.plan.waves.pause_s));
-                if !pause.is_zero() {
-                    self.resume_at = Some(now.mono + pause);
-                    break;
-                }
-            }
-        }
-    }
-
-    /// Credit grows with time, up to a second's worth; the first target goes at once.
-    fn earn(&mut self, now: Now, rate: f64) {
-        let most = rate.max(1.0);
-        match self.credited_at.replace(now.mono) {
-            None => self.credit = 1.0,
-            Some(at) => {
-                let passed = now.mono.saturating_duration_since(at).as_secs_f64();
-                self.credit = (self.credit + passed * rate).min(most);
-            }
-        }
-    }
-
-    /// Asks for what changed to be written, if the last time was long enough ago.
-    fn write(&mut self, now: Now, limits: &Limits, id: FleetId, effects: &mut VecDeque<Effect>) {
-        let is_due = self.written_at.is_none_or(|at| now.mono >= at + limits.flush);
-        if !is_due || (self.unwritten.is_empty() && !self.header_unwritten) {
-            return;
-        }
-        self.written_at = Some(now.mono);
-        let mut records = Vec::with_capacity(self.unwritten.len() + 1);
-        for chunk in std::mem::take(&mut self.unwritten) {
-            let begin = usize::from(chunk) * CHUNK;
-            let end = (begin + CHUNK).min(self.targets.len());
-            records.push(record::targets(id, chunk, &self.targets[begin..end]));
-        }
-        if std::mem::take(&mut self.header_unwritten) {
-            records.push(self.header(id));
-        }
-        effects.push_back(Effect::Store { fleet: id, records });
-    }
-
-    fn drop_queue(&mut self, kind: StopKind, detail: &str) {
+    pub(super) fn drop_queue(&mut self, kind: StopKind, detail: &str) {
         for index in std::mem::take(&mut self.queue) {
             self.set(index as usize, ended_by(kind), detail);
         }
     }
 
     /// Moves a target on; never back, and never from its end.
-    fn set(&mut self, at: usize, outcome: Outcome, detail: &str) {
+    pub(super) fn set(&mut self, at: usize, outcome: Outcome, detail: &str) {
         let target = &mut self.targets[at];
         if target.outcome.is_ended() || outcome <= target.outcome {
             return;

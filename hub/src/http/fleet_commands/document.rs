@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::broker::Broker;
 use crate::broker::fleet_request::Resolved;
 use crate::clock::Now;
-use crate::fleet::{Fleet, FleetId, Outcome, Target, Waves, Window};
+use crate::fleet::{Fleet, FleetId, Outcome, Target, Window};
 
 /// What a dry run answers.
 #[derive(Debug, Serialize)]
@@ -42,6 +42,17 @@ pub struct CountsDocument {
     pub unknown: u32,
 }
 
+/// The pace of a fleet command.
+#[derive(Debug, Serialize)]
+pub struct WavesDocument {
+    /// Devices of one wave; `null` is all.
+    pub size: Option<u32>,
+    /// Devices a second inside a wave.
+    pub per_s: f64,
+    /// s between two waves.
+    pub pause_s: u32,
+}
+
 /// A fleet command as it stands.
 #[derive(Debug, Serialize)]
 pub struct FleetDocument {
@@ -72,7 +83,7 @@ pub struct FleetDocument {
     /// A newer command with the same key replaces what was not sent.
     pub supersede_key: Option<String>,
     /// The pace.
-    pub waves: Waves,
+    pub waves: WavesDocument,
     /// %.
     pub abort_above_pct: Option<f64>,
     /// 0 is no bound.
@@ -145,7 +156,11 @@ pub(super) fn document(broker: &Broker, id: FleetId, fleet: &Fleet, now: Now) ->
         data: text.and_then(|text| serde_json::from_str(&text).ok()),
         ttl_s: plan.ttl_s,
         supersede_key: plan.supersede_key.clone(),
-        waves: plan.waves,
+        waves: WavesDocument {
+            size: (plan.waves.size < u32::MAX).then_some(plan.waves.size),
+            per_s: plan.waves.per_s,
+            pause_s: plan.waves.pause_s,
+        },
         abort_above_pct: plan.abort_above_pct,
         window: plan.window,
         created_unix_ms: plan.created_unix_ms,

@@ -22,7 +22,9 @@ use crate::broker::fleet_request::{Declined, Resolved, Whom};
 use crate::clock::Now;
 use crate::fleet::{Fleet, FleetId, Outcome, Target};
 
-pub use document::{CountsDocument, DryRun, FleetDocument, FleetPage, TargetDocument, TargetPage};
+pub use document::{
+    CountsDocument, DryRun, FleetDocument, FleetPage, TargetDocument, TargetPage, WavesDocument,
+};
 pub use request::{NewFleetCommand, WavesBody, WindowBody};
 
 /// Targets, or fleet commands, of one page.
