@@ -221,7 +221,8 @@ impl Fleets {
         }
         while self.targets() + targets.len() > limits.targets_total_max {
             if !self.forget_oldest() {
-                return Err(Refusal::NoRoom(limits.targets_total_max - self.targets()));
+                let left = limits.targets_total_max.saturating_sub(self.targets());
+                return Err(Refusal::NoRoom(left));
             }
         }
         self.by_id.insert(id, Fleet::new(plan, targets));

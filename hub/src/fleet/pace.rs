@@ -40,8 +40,10 @@ impl Fleet {
         let (total, bad) = (self.counts.total(), self.counts.bad());
         let over = total - self.counts.of(Outcome::Waiting);
         let counts = over >= ABORT_BASE_MIN.min(total);
+        // Those that wait in the ledger for their devices can be withdrawn, too.
+        let left = !self.queue.is_empty() || self.counts.of(Outcome::Accepted) > 0;
         let share = f64::from(bad) * 100.0;
-        (counts && !self.queue.is_empty() && share > limit * f64::from(over))
+        (counts && left && share > limit * f64::from(over))
             .then(|| format!("{bad} of {over} failed, more than {limit} %"))
     }
 

@@ -250,6 +250,21 @@ fn too_many_failures_stop_it_and_what_was_not_sent_is_withdrawn() {
 }
 
 #[test]
+fn too_many_failures_withdraw_also_what_waits_for_devices_that_are_away() {
+    let mut bench = Bench::new();
+    let id = bench.start(1, Plan { abort_above_pct: Some(20.0), ..plan() }, 10);
+    bench.tick(1_000);
+    bench.accept();
+    for number in 0..3 {
+        bench.step(id, number, Outcome::Failed);
+    }
+    bench.tick(200);
+    let stop = bench.fleets.get(id).and_then(|fleet| fleet.stopped().cloned()).expect("stopped");
+    assert_eq!(stop.kind, StopKind::Aborted);
+    assert_eq!(bench.withdrawn.len(), 7);
+}
+
+#[test]
 fn cancelling_reaches_targets_that_are_just_being_accepted() {
     let mut bench = Bench::new();
     let id = bench.start(1, plan(), 3);
