@@ -7,19 +7,23 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use proto::envelope::{Ack, CommandUpdate, Deliver, Envelope, ErrorCode, Kind};
+use proto::envelope::{CommandUpdate, Deliver, Envelope, ErrorCode, Kind};
 use proto::wire::Encode as _;
 use proto::{CommandId, DeviceId, channels};
 
+use tokio::sync::oneshot;
+
+use super::asker::{Asker, answered};
 use super::devices::{DevicePeer, Peer};
 use super::registry::operation;
 use super::{Broker, Ticket};
+use crate::access::Identity;
 use crate::clock::Now;
 use crate::codec::request::{Report, Sending};
-use crate::codec::{Refusal, encode, outbound};
-use crate::fleet::{FleetId, Fleets};
+use crate::codec::{Refusal, encode};
+use crate::fleet::Fleets;
 use crate::ledger::{self, Effect, Input, Ledger, ReplyToken};
-use crate::mailbox::{Mailbox, Wakes};
+use crate::mailbox::Wakes;
 use crate::metrics::Limit;
 use crate::store::Table;
 
@@ -35,34 +39,25 @@ pub struct Desk {
     next_reply: u64,
 }
 
-/// Who waits for an answer of the ledger.
-#[derive(Debug)]
-pub(crate) enum Asker {
-    /// A peer, by its mailbox and the number of its request.
-    Peer(Arc<Mailbox>, u64),
-    /// A target of a fleet command, by its index.
-    Target(FleetId, u32),
-}
-
 impl Desk {
     pub(crate) fn new(ledger: Ledger, fleets: Fleets) -> Self {
         Self { ledger, fleets, replies: HashMap::new(), next_reply: 0 }
     }
 
-    fn token(&mut self, mailbox: &Arc<Mailbox>, request: u64) -> ReplyToken {
-        self.token_of(Some(Asker::Peer(mailbox.clone(), request)))
-    }
-
-    /// A token for a request that nobody, or this one, waits for.
-    pub(crate) fn token_of(&mut self, asker: Option<Asker>) -> ReplyToken {
+    pub(crate) fn token(&mut self, asker: Asker) -> ReplyToken {
         self.next_reply += 1;
         let token = ReplyToken(self.next_reply);
-        if let Some(asker) = asker
-            && (self.replies.len() < REPLIES_MAX || matches!(asker, Asker::Target(..)))
-        {
+        // Targets have a bound of their own.
+        if self.replies.len() < REPLIES_MAX || matches!(asker, Asker::Target(..)) {
             self.replies.insert(token, asker);
         }
         token
+    }
+
+    /// A token for a request whose answer nobody waits for.
+    pub(crate) fn token_of_nobody(&mut self) -> ReplyToken {
+        self.next_reply += 1;
+        ReplyToken(self.next_reply)
     }
 }
 
@@ -76,6 +71,31 @@ impl Broker {
         now: Now,
         peer: &Peer,
         request: u64,
+        sending: Sending<'_>,
+    ) -> Result<(), Refusal> {
+        self.accept(now, &peer.identity, Asker::peer(peer, request), sending)
+    }
+
+    /// Accepts a command, and waits until it is durable.
+    ///
+    /// # Errors
+    /// As [`Broker::send`], and whatever the ledger refuses.
+    pub async fn send_and_wait(
+        &self,
+        now: Now,
+        identity: &Identity,
+        sending: Sending<'_>,
+    ) -> Result<ledger::Accepted, Refusal> {
+        let (asker, answer) = oneshot::channel();
+        self.accept(now, identity, Asker::Task(asker), sending)?;
+        answered(answer).await
+    }
+
+    fn accept(
+        &self,
+        now: Now,
+        identity: &Identity,
+        asker: Asker,
         sending: Sending<'_>,
     ) -> Result<(), Refusal> {
         if !self.devices.lock().contains_key(&sending.device) {
@@ -95,13 +115,13 @@ impl Broker {
         let command = ledger::NewCommand {
             command: CommandId::from_bytes(uuid::Uuid::now_v7().into_bytes()),
             device: sending.device,
-            sender: peer.identity.to_string().into(),
+            sender: identity.to_string().into(),
             request_id: some(sending.request_id),
             supersede_key: some(sending.supersede_key),
             type_name: sending.type_name.into(),
             payload: bytes::Bytes::copy_from_slice(&payload),
             ttl: Duration::from_secs(u64::from(sending.ttl_s)),
-            reply: desk.token(&peer.mailbox, request),
+            reply: desk.token(asker),
         };
         self.drive(now, &mut desk, &mut wakes, Input::Accept(command));
         Ok(())
@@ -109,10 +129,29 @@ impl Broker {
 
     /// Withdraws a command that was not sent. The answer goes to the peer's mailbox.
     pub fn cancel(&self, now: Now, peer: &Peer, request: u64, command: CommandId) {
+        self.withdraw(now, &peer.identity, Asker::peer(peer, request), command);
+    }
+
+    /// Withdraws a command that was not sent, and waits until that is durable.
+    ///
+    /// # Errors
+    /// There is no such command, it was sent, or it has ended.
+    pub async fn cancel_and_wait(
+        &self,
+        now: Now,
+        identity: &Identity,
+        command: CommandId,
+    ) -> Result<ledger::Accepted, Refusal> {
+        let (asker, answer) = oneshot::channel();
+        self.withdraw(now, identity, Asker::Task(asker), command);
+        answered(answer).await
+    }
+
+    fn withdraw(&self, now: Now, identity: &Identity, asker: Asker, command: CommandId) {
         let mut wakes = Wakes::default();
         let mut desk = self.desk.lock();
-        let reply = desk.token(&peer.mailbox, request);
-        let by = peer.identity.to_string().into();
+        let reply = desk.token(asker);
+        let by = identity.to_string().into();
         self.drive(now, &mut desk, &mut wakes, Input::Cancel { command, by, reply });
     }
 
@@ -127,7 +166,7 @@ impl Broker {
     ) {
         let mut wakes = Wakes::default();
         let mut desk = self.desk.lock();
-        let reply = (request != 0).then(|| desk.token(&peer.mailbox, request));
+        let reply = (request != 0).then(|| desk.token(Asker::peer(peer, request)));
         let ignored = desk.ledger.stats().reports_ignored;
         let input = Input::Report(ledger::Report {
             device: session.id.clone(),
@@ -213,12 +252,10 @@ impl Broker {
             }
             Effect::Reply { token, answer } => {
                 match desk.replies.remove(&token) {
-                    Some(Asker::Peer(mailbox, request)) => {
-                        wakes.add(mailbox.answer(reply(request, &answer)));
-                    }
                     Some(Asker::Target(fleet, index)) => {
                         super::fleet::note_answer(now, desk, (fleet, index), &answer);
                     }
+                    Some(asker) => asker.answer(answer, wakes),
                     None => {}
                 }
                 match answer {
@@ -231,10 +268,8 @@ impl Broker {
                 }
             }
             Effect::AckReport { token, .. } => {
-                if let Some(Asker::Peer(mailbox, request)) = desk.replies.remove(&token) {
-                    let ack = Ack { durable: true, ..Ack::default() };
-                    let ack = encode(&Envelope { request, kind: Kind::Ack(ack) });
-                    wakes.add(mailbox.answer(ack));
+                if let Some(asker) = desk.replies.remove(&token) {
+                    asker.acknowledge(wakes);
                 }
             }
         }
@@ -299,6 +334,25 @@ impl Broker {
         self.desk.lock().ledger.command(command).map(look)
     }
 
+    /// Looks at commands that `wants` picks, newest first: at up to `limit` of them, from before `cursor`
+    /// on. Returns what `look` made of them, and whether there are more. Costs a walk over all.
+    pub fn with_commands<R>(
+        &self,
+        wants: impl Fn(&ledger::CommandView<'_>) -> bool,
+        cursor: Option<&CommandId>,
+        limit: usize,
+        look: impl FnMut(ledger::CommandView<'_>) -> R,
+    ) -> (Vec<R>, bool) {
+        let desk = self.desk.lock();
+        let after = |id: CommandId| cursor.is_none_or(|cursor| id < *cursor);
+        let mut found: Vec<_> =
+            desk.ledger.commands().filter(|view| after(view.id()) && wants(view)).collect();
+        // Ids begin with the time of acceptance.
+        found.sort_unstable_by_key(|view| std::cmp::Reverse(view.id()));
+        let more = found.len() > limit;
+        (found.into_iter().take(limit).map(look).collect(), more)
+    }
+
     /// Commands that wait for a device or run on it.
     pub fn waiting_commands(&self, device: &DeviceId) -> usize {
         self.desk.lock().ledger.queue(device).count()
@@ -307,31 +361,4 @@ impl Broker {
 
 fn some(text: &str) -> Option<Arc<str>> {
     (!text.is_empty()).then(|| text.into())
-}
-
-fn reply(request: u64, answer: &Result<ledger::Accepted, ledger::Refusal>) -> bytes::Bytes {
-    match answer {
-        Ok(accepted) => {
-            let text = accepted.command.text();
-            let (command, state) = (text.as_str(), accepted.state);
-            let ack = Ack { command, state, durable: true, ..Ack::default() };
-            encode(&Envelope { request, kind: Kind::Ack(ack) })
-        }
-        Err(error) => outbound::refusal(request, &refusal(*error)),
-    }
-}
-
-fn refusal(error: ledger::Refusal) -> Refusal {
-    use ledger::Refusal as Why;
-    let (code, field, retry_after_ms) = match error {
-        Why::AlreadyEnded { .. } | Why::AlreadySent => (ErrorCode::Conflict, "cancel.command", 0),
-        Why::Busy => (ErrorCode::Unavailable, "", 5_000),
-        Why::Conflict => (ErrorCode::Conflict, "send.request_id", 0),
-        Why::NotFound => (ErrorCode::NotFound, "cancel.command", 0),
-        Why::QueueFull => (ErrorCode::QueueFull, "send.device", 60_000),
-        Why::StoreFull => (ErrorCode::Unavailable, "", 5_000),
-        Why::TooLong { field, .. } => (ErrorCode::BadValue, field, 0),
-        Why::TtlOutOfRange { .. } => (ErrorCode::BadValue, "send.ttl_s", 0),
-    };
-    Refusal::retry(code, field, error.to_string(), retry_after_ms)
 }

@@ -343,6 +343,11 @@ impl Broker {
         picked.len()
     }
 
+    /// The sessions that `which` picks, in no order. Costs a walk over all.
+    pub fn sessions(&self, which: impl Fn(&SessionEntry) -> bool) -> Vec<Arc<SessionEntry>> {
+        self.sessions.lock().values().filter(|entry| which(entry)).cloned().collect()
+    }
+
     /// Mailboxes of all sessions.
     pub fn session_mailboxes(&self) -> Vec<Arc<Mailbox>> {
         self.sessions.lock().values().map(|entry| entry.mailbox.clone()).collect()

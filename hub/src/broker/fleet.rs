@@ -12,7 +12,8 @@ mod tests;
 use proto::messages::lamplighter::v1::FleetProgress;
 use proto::{ChannelName, CommandId, DeviceId, channels};
 
-use super::commands::{Asker, Desk};
+use super::asker::Asker;
+use super::commands::Desk;
 use super::publish::{Receipt, Value, last_value_key};
 use super::registry::operation;
 use super::restore::{Restored, skip};
@@ -89,7 +90,7 @@ impl Broker {
                     self.hand_over(now, desk, wakes, target, (device, &plan, ttl));
                 }
                 Effect::Withdraw { command, by } => {
-                    let reply = desk.token_of(None);
+                    let reply = desk.token_of_nobody();
                     let cancel = ledger::Input::Cancel { command, by, reply };
                     self.drive(now, desk, wakes, cancel);
                 }
@@ -130,7 +131,7 @@ impl Broker {
             type_name: plan.type_name.as_str().into(),
             payload: plan.payload.clone(),
             ttl,
-            reply: desk.token_of(Some(Asker::Target(fleet, index))),
+            reply: desk.token(Asker::Target(fleet, index)),
         };
         self.drive(now, desk, wakes, ledger::Input::Accept(command));
     }
@@ -155,6 +156,7 @@ impl Broker {
             payload: &payload,
             report: ReportId::default(),
             measured_unix_ms: 0,
+            instead_of: None,
         };
         let name = ChannelName::parse(&name).expect("an id is a segment");
         let said = self

@@ -73,7 +73,7 @@ impl Broker {
         let mut resolved = Resolved::default();
         let found = match whom {
             Whom::Where(selector) => {
-                let selection = self.select(selector, "", look)?;
+                let selection = self.select(selector, "", |id, device| Some(look(id, device)))?;
                 resolved.unknown = selection.undecided;
                 selection.picked
             }

@@ -9,7 +9,7 @@
 //! ```
 //!
 //! Read in this order: [`channel`], [`sequence`], [`publish`], [`subscribe`], [`reader`], [`devices`],
-//! [`presence`], [`registry`], `select`, [`commands`], [`fleet_request`], [`fleet`], [`timeline`], `why`, [`credentials`], [`restore`], [`loading`], [`room`].
+//! [`presence`], [`registry`], [`revise`], [`listing`], `select`, [`commands`], [`fleet_request`], [`fleet`], [`timeline`], `why`, [`credentials`], [`restore`], [`loading`], [`room`].
 //!
 //! # Locks
 //!
@@ -44,16 +44,20 @@ use crate::twin::Rules;
 pub mod channel;
 pub mod sequence;
 
+pub mod at_once;
 pub mod publish;
 
 pub mod reader;
 pub mod subscribe;
 
 pub mod devices;
+pub mod listing;
 pub mod presence;
 pub mod registry;
+pub mod revise;
 mod select;
 
+mod asker;
 pub mod commands;
 pub mod fleet;
 pub mod fleet_request;

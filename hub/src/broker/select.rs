@@ -29,7 +29,7 @@ pub(crate) struct Selection<T> {
 
 impl Broker {
     /// The devices that `selector` means, from after the id `cursor` on, with what `take` takes of
-    /// each under the lock of the devices.
+    /// each under the lock of the devices; where it takes nothing, the device isn't looked at.
     ///
     /// # Errors
     /// What is stored of a device has to be read, and can't.
@@ -37,7 +37,7 @@ impl Broker {
         &self,
         selector: &Selector,
         cursor: &str,
-        take: impl Fn(&DeviceId, &Device) -> T,
+        take: impl Fn(&DeviceId, &Device) -> Option<T>,
     ) -> Result<Selection<T>, Refusal> {
         let mut picked = Vec::new();
         let mut open = Vec::new();
@@ -46,11 +46,12 @@ impl Broker {
             if id.as_str() <= cursor {
                 continue;
             }
+            let Some(taken) = take(id, device) else { continue };
             let entry = Entry::of(id, device);
             match selector.judge(&entry) {
-                Truth::Yes => picked.push((id.clone(), take(id, device))),
+                Truth::Yes => picked.push((id.clone(), taken)),
                 Truth::Unknown if selector.asks_for_reports() => {
-                    open.push((entry.into_owned(), take(id, device)));
+                    open.push((entry.into_owned(), taken));
                 }
                 Truth::Unknown => undecided += 1,
                 Truth::No => {}

@@ -137,7 +137,9 @@ impl Broker {
         let mut frames: Vec<Arc<Frame>> = Vec::new();
         for channel in self.channels.read().matching(&pattern) {
             if channel.name != commands {
-                frames.extend(channel.inner.lock().state.kept().cloned());
+                let inner = channel.inner.lock();
+                frames.extend(inner.state.kept().cloned());
+                frames.extend(inner.state.last().iter().map(|last| last.frame.clone()));
             }
         }
         frames.sort_unstable_by_key(|frame| frame.offset());

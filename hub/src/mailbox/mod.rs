@@ -177,6 +177,11 @@ impl Mailbox {
         self.inner.lock().queue.closing()
     }
 
+    /// Whether messages are left out, since the receiver is slow.
+    pub fn is_lagging(&self) -> bool {
+        self.inner.lock().queue.is_lagging()
+    }
+
     /// Bytes that wait.
     pub fn bytes(&self) -> usize {
         self.inner.lock().queue.bytes()

@@ -200,6 +200,11 @@ impl Queue {
             && self.lagging.as_ref().is_none_or(|lagging| lagging.reported)
     }
 
+    /// Whether messages are counted instead of kept.
+    pub fn is_lagging(&self) -> bool {
+        self.lagging.is_some()
+    }
+
     /// Why to close, if asked to.
     pub fn closing(&self) -> Option<CloseCode> {
         self.close

@@ -52,8 +52,8 @@ pub const CONDITIONS_MAX: usize = 256;
 /// Parentheses and `not`s around a condition.
 pub const DEPTH_MAX: usize = 16;
 
-/// Conditions on a device.
-#[derive(Debug, Clone, PartialEq)]
+/// Conditions on a device; without any it selects everything.
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Selector {
     /// `None` selects everything.
     root: Option<Expression>,

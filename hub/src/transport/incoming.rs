@@ -239,13 +239,13 @@ fn put(
     };
     let type_name = channel.type_named(type_name)?;
     let payload = content.into_payload(type_name, &broker.types, "publish.data")?;
-    let value = Value { type_name, payload: &payload, report, measured_unix_ms };
+    let value = Value { type_name, payload: &payload, report, measured_unix_ms, instead_of: None };
     let receipt = match &peer.device {
         Some(session) if seq != 0 => Receipt::Cumulative(&peer.mailbox, &session.durable),
         _ if request != 0 => Receipt::Answer(&peer.mailbox, request),
         _ => Receipt::None,
     };
-    broker.publish(now, &channel, value, &receipt, wakes)
+    broker.publish(now, &channel, value, &receipt, wakes).map(drop)
 }
 
 fn subscribe(

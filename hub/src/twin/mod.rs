@@ -82,9 +82,9 @@ impl ChannelState {
         self.history.forget(frame.offset());
     }
 
-    /// Every message that is kept, for whatever reason; one may come twice.
+    /// The recent messages that are still there, oldest first.
     pub fn kept(&self) -> impl Iterator<Item = &Arc<Frame>> {
-        self.history.kept().chain(self.last.iter().map(|last| &last.frame))
+        self.history.kept()
     }
 
     /// What was published after an offset.

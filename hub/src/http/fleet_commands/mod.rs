@@ -3,7 +3,7 @@
 //! Read `request` for what is asked, `document` for what is shown.
 
 use axum::Json;
-use axum::extract::rejection::{JsonRejection, QueryRejection};
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
@@ -14,6 +14,7 @@ mod request;
 
 use super::Api;
 use super::auth::Reader;
+use super::body::Document;
 use super::devices::bad;
 use super::problem::Problem;
 use crate::access::Identity;
@@ -48,9 +49,8 @@ pub struct PageQuery {
 pub async fn create(
     Reader(identity): Reader,
     State(api): State<Api>,
-    body: Result<Json<NewFleetCommand>, JsonRejection>,
+    Document(new): Document<NewFleetCommand>,
 ) -> Result<Response, Problem> {
-    let Json(new) = body.map_err(|error| bad(error.body_text()))?;
     let now = Now::read();
     let whom = request::whom(&new)?;
     let plan = request::plan(&api.broker, &identity, &new, &whom, now)?;
@@ -66,11 +66,7 @@ pub async fn create(
     match api.broker.send_fleet(plan, resolved, new.confirm).await {
         Ok((id, _)) => accepted(&api.broker, id, now),
         Err(Declined::Refused(refusal)) => Err(refusal.into()),
-        Err(Declined::Confirm(count)) => {
-            let text = format!("{count} devices are meant; send `confirm`: {count} to go on");
-            let problem = Problem::new(StatusCode::CONFLICT, "CONFLICT", text);
-            Err(problem.at("confirm").with("targets", count.into()))
-        }
+        Err(Declined::Confirm(count)) => Err(Problem::unconfirmed(count)),
     }
 }
 

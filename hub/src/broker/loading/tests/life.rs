@@ -157,7 +157,8 @@ impl Life {
         let type_name = channels::TELEMETRY.default_type();
         let boot = peer.device.as_ref().expect("a device").boot;
         let report = ReportId { boot, seq };
-        let value = Value { type_name, payload: &[], report, measured_unix_ms: 0 };
+        let value =
+            Value { type_name, payload: &[], report, measured_unix_ms: 0, instead_of: None };
         let published = self.broker.publish(
             Now::read(),
             &channel,
@@ -241,7 +242,7 @@ pub(crate) fn put(broker: &Broker, channel: &str, payload: &[u8]) {
     let name = ChannelName::parse(channel).expect("valid");
     let channel = broker.channel(&name).expect("there is room");
     let report = ReportId::default();
-    let value = Value { type_name: "", payload, report, measured_unix_ms: 0 };
+    let value = Value { type_name: "", payload, report, measured_unix_ms: 0, instead_of: None };
     broker
         .publish(Now::read(), &channel, value, &Receipt::None, &mut Wakes::default())
         .expect("there is room");
