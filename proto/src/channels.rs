@@ -18,6 +18,12 @@ pub const COMMAND_TYPE: &str = "lighting.v1.Command";
 /// Type of `CommandReport.result`.
 pub const RESULT_TYPE: &str = "lighting.v1.CommandResult";
 
+/// The first segment of the channels of fleet commands, `fleet.<id>`, which only the hub writes.
+pub const FLEET_PREFIX: &str = "fleet";
+
+/// Type of what these channels carry.
+pub const FLEET_TYPE: &str = "lamplighter.v1.FleetProgress";
+
 /// Who may write a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Writer {

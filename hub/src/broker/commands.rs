@@ -22,18 +22,20 @@ use crate::audit::{Actor, Record, Verb};
 use crate::clock::Now;
 use crate::codec::request::{Report, Sending};
 use crate::codec::{Refusal, encode};
+use crate::fleet::Fleets;
 use crate::ledger::{self, Effect, Input, Ledger, ReplyToken};
 use crate::mailbox::Wakes;
 use crate::metrics::Limit;
 use crate::store::Table;
 
-/// Requests that wait for the ledger's answer.
+/// Requests of peers that wait for the ledger's answer; those of fleet commands have their own bound.
 const REPLIES_MAX: usize = 100_000;
 
-/// The ledger, and who waits for it.
+/// The ledger, the fleet commands that feed it, and who waits for its answers.
 #[derive(Debug)]
 pub struct Desk {
     pub(crate) ledger: Ledger,
+    pub(crate) fleets: Fleets,
     replies: HashMap<ReplyToken, Asker>,
     next_reply: u64,
     /// Goes into the batch of the next step that is persisted.
@@ -41,17 +43,24 @@ pub struct Desk {
 }
 
 impl Desk {
-    pub(crate) fn new(ledger: Ledger) -> Self {
-        Self { ledger, replies: HashMap::new(), next_reply: 0, record: None }
+    pub(crate) fn new(ledger: Ledger, fleets: Fleets) -> Self {
+        Self { ledger, fleets, replies: HashMap::new(), next_reply: 0, record: None }
     }
 
-    fn token(&mut self, asker: Asker) -> ReplyToken {
+    pub(crate) fn token(&mut self, asker: Asker) -> ReplyToken {
         self.next_reply += 1;
         let token = ReplyToken(self.next_reply);
-        if self.replies.len() < REPLIES_MAX {
+        // Targets have a bound of their own.
+        if self.replies.len() < REPLIES_MAX || matches!(asker, Asker::Target(..)) {
             self.replies.insert(token, asker);
         }
         token
+    }
+
+    /// A token for a request whose answer nobody waits for.
+    pub(crate) fn token_of_nobody(&mut self) -> ReplyToken {
+        self.next_reply += 1;
+        ReplyToken(self.next_reply)
     }
 }
 
@@ -217,6 +226,7 @@ impl Broker {
         self.drive(now, &mut self.desk.lock(), &mut wakes, input);
     }
 
+    /// Steps of commands, and whole fleet commands, are on disk.
     pub(crate) fn commands_durable(&self, steps: &[(CommandId, u32)]) {
         if steps.is_empty() {
             return;
@@ -232,6 +242,7 @@ impl Broker {
                 Input::Durable { command: *command, step: *step },
             );
         }
+        self.drive_fleets(now, &mut desk, &mut wakes);
     }
 
     /// Lets the ledger's time pass. Called several times a second.
@@ -241,9 +252,11 @@ impl Broker {
         while desk.ledger.deadline().is_some_and(|deadline| deadline <= now.mono) {
             self.drive(now, &mut desk, &mut wakes, Input::Timeout);
         }
+        desk.fleets.tick(now);
+        self.drive_fleets(now, &mut desk, &mut wakes);
     }
 
-    fn drive(&self, now: Now, desk: &mut Desk, wakes: &mut Wakes, input: Input) {
+    pub(crate) fn drive(&self, now: Now, desk: &mut Desk, wakes: &mut Wakes, input: Input) {
         desk.ledger.handle(now, input);
         while let Some(effect) = desk.ledger.poll_effect() {
             self.carry_out(now, desk, wakes, effect);
@@ -275,10 +288,17 @@ impl Broker {
                     desk.ledger.handle(now, Input::DeviceGone { device, session });
                 }
             }
-            Effect::Update(update) => self.say_update(now, &update, wakes),
+            Effect::Update(update) => {
+                self.say_update(now, &update, wakes);
+                super::fleet::note_update(desk, &update);
+            }
             Effect::Reply { token, answer } => {
-                if let Some(asker) = desk.replies.remove(&token) {
-                    asker.answer(answer, wakes);
+                match desk.replies.remove(&token) {
+                    Some(Asker::Target(fleet, index)) => {
+                        super::fleet::note_answer(now, desk, (fleet, index), &answer);
+                    }
+                    Some(asker) => asker.answer(answer, wakes),
+                    None => {}
                 }
                 match answer {
                     Err(ledger::Refusal::QueueFull) => self.metrics.limit_hit(Limit::CommandQueue),

@@ -9,8 +9,8 @@
 //! ```
 //!
 //! Read in this order: [`channel`], [`sequence`], [`publish`], [`subscribe`], [`reader`], [`devices`],
-//! [`presence`], [`registry`], [`revise`], [`listing`], [`commands`], [`credentials`], [`access`], [`audit`],
-//! [`export`], [`restore`], [`loading`], [`room`].
+//! [`presence`], [`registry`], [`revise`], [`listing`], `select`, [`commands`], [`fleet_request`], [`fleet`],
+//! [`timeline`], `why`, [`credentials`], [`access`], [`audit`], [`export`], [`restore`], [`loading`], [`room`].
 //!
 //! # Locks
 //!
@@ -57,10 +57,15 @@ pub mod listing;
 pub mod presence;
 pub mod registry;
 pub mod revise;
-pub mod selector;
+mod select;
 
 mod asker;
 pub mod commands;
+pub mod fleet;
+pub mod fleet_request;
+
+pub mod timeline;
+mod why;
 
 pub mod access;
 pub mod credentials;
@@ -108,6 +113,10 @@ pub struct Settings {
     pub ledger: crate::ledger::Limits,
     /// How much of the audit log is kept.
     pub audit: crate::audit::Limits,
+    /// Bounds of fleet commands.
+    pub fleet: crate::fleet::Limits,
+    /// Targets above which a fleet command must say how many it means.
+    pub confirm_above: usize,
     /// Whose disk must have room; none if nothing is stored on one.
     pub data_folder: Option<std::path::PathBuf>,
 }
@@ -127,6 +136,8 @@ impl Default for Settings {
             auto_register: false,
             ledger: crate::ledger::Limits::default(),
             audit: crate::audit::Limits::default(),
+            fleet: crate::fleet::Limits::default(),
+            confirm_above: 100,
             data_folder: None,
         }
     }

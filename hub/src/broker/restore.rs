@@ -44,6 +44,8 @@ pub struct Restored {
     pub devices: usize,
     /// Commands.
     pub commands: usize,
+    /// Records of fleet commands.
+    pub fleets: usize,
     /// Records that could not be read; each was logged, and stays in the store as it is.
     pub unreadable: usize,
 }
@@ -73,6 +75,7 @@ impl Broker {
             Ok(_) => restored.commands += 1,
             Err(error) => skip("command", &error, &mut restored.unreadable),
         })?;
+        let fleets = super::fleet::restore(&settings, store, now, &ledger, &mut restored)?;
         let mut sequence = Sequence::start(random_epoch(), ceiling(store)?);
         let (offset, _) = sequence.advance();
         let restart = Restart { offset, unix_ms: now.unix_ms };
@@ -89,7 +92,7 @@ impl Broker {
             sessions: Mutex::new(HashMap::new()),
             directory: RwLock::new(directory),
             policy: ArcSwap::default(),
-            desk: Mutex::new(Desk::new(ledger)),
+            desk: Mutex::new(Desk::new(ledger, fleets)),
             writer: std::sync::OnceLock::new(),
             room: Room::new(settings.data_folder.clone()),
             loading: Loading::new(store.records(), restart, restored),
@@ -219,11 +222,12 @@ pub fn check_record(record: &Operation) -> Result<(), String> {
         Table::Audit => {
             serde_json::from_slice::<Entry>(value).map(drop).map_err(|error| text(&error))
         }
+        Table::Fleet => crate::fleet::Fleets::check(key, value).map_err(|error| text(&error)),
         Table::Meta => Ok(()),
     }
 }
 
-fn skip(what: &str, error: &dyn std::fmt::Display, unreadable: &mut usize) {
+pub(super) fn skip(what: &str, error: &dyn std::fmt::Display, unreadable: &mut usize) {
     *unreadable += 1;
     tracing::error!(record = what, %error, "a stored record can't be read; it is left as it is");
 }

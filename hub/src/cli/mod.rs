@@ -5,10 +5,9 @@
 //!
 //! ```text
 //!   words ─▶ args ─▶ action ─▶ send ─┬─▶ one ──┬─▶ client (socket) ─▶ hub
-//!                     │              └─▶ many ─┤
-//!                     │                  batch └─▶ http (REST) ────▶ hub
+//!                     │              └─▶ fleet ┴─▶ http (REST) ────▶ hub
 //!                     ├─▶ watch ──────▶ client
-//!                     └─▶ state, devices, command, token, access, audit, export ─▶ http
+//!                     └─▶ state, explain, devices, command, fleets, token, access, audit, export ─▶ http
 //!   answers ─▶ fields ─▶ summary, life, table ─▶ out
 //! ```
 //!
@@ -38,6 +37,8 @@ mod connect;
 mod args;
 mod args_audit;
 
+mod fleet_args;
+
 mod client;
 
 mod http;
@@ -60,13 +61,15 @@ mod send;
 
 mod one;
 
-mod batch;
+mod fleet;
 
-mod many;
+mod fleets;
 
 mod watch;
 
 mod state;
+
+mod explain;
 
 mod csv;
 
@@ -157,7 +160,9 @@ async fn ask(
 ) -> Result<(), Failure> {
     match command {
         Command::Send(args) => send::run(args, connection, words, out).await,
+        Command::Fleet(command) => fleets::run(command, connection, out).await,
         Command::Command(args) => command::run(args, connection, out).await,
+        Command::Explain(args) => explain::run(args, connection, out).await,
         Command::State(args) => state::run(args, connection, out).await,
         Command::Watch(args) => watch::run(args, connection, out).await,
         Command::Devices(args) => devices::list(args, connection, out).await,

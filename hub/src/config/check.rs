@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use proto::ChannelPattern;
 use proto::json::Types;
 
-use super::file::{ChannelRule, File};
+use super::file::{ChannelRule, Commands, File};
 use super::span::Span;
 use super::{Config, ConfigError, Drain, StoreKind};
 use crate::broker::{self, devices::SessionRate};
@@ -182,6 +182,12 @@ fn broker(file: &File) -> Result<broker::Settings, ConfigError> {
         auto_register: devices.auto_register,
         ledger: crate::ledger::Limits::default(),
         audit: audit(file)?,
+        fleet: fleet(&file.commands)?,
+        confirm_above: within(
+            "commands.confirm_above",
+            file.commands.confirm_above,
+            0..=10_000_000,
+        )?,
         data_folder: (file.data.store == StoreKind::Sled).then(|| file.data.folder.clone()),
     })
 }
@@ -190,6 +196,15 @@ fn audit(file: &File) -> Result<crate::audit::Limits, ConfigError> {
     Ok(crate::audit::Limits {
         records_max: within("audit.records", file.audit.records, 1024..=100_000_000)?,
         age_max: span("audit.age", file.audit.age, s(24 * 3600)..=s(3660 * 86_400))?,
+    })
+}
+
+fn fleet(commands: &Commands) -> Result<crate::fleet::Limits, ConfigError> {
+    Ok(crate::fleet::Limits {
+        live_max: within("commands.fleet_live", commands.fleet_live, 1..=1024)?,
+        targets_max: within("commands.fleet_targets", commands.fleet_targets, 1..=400_000)?,
+        per_s_max: within("commands.fleet_per_s", commands.fleet_per_s, 0.1..=100_000.0)?,
+        ..crate::fleet::Limits::default()
     })
 }
 

@@ -27,6 +27,8 @@ pub struct File {
     pub mailbox: Mailbox,
     /// Devices and their presence.
     pub devices: Devices,
+    /// Commands to many devices.
+    pub commands: Commands,
     /// How the hub stops.
     pub drain: Drain,
     /// Web pages of other origins.
@@ -194,6 +196,20 @@ pub struct Devices {
     pub auto_register: bool,
 }
 
+/// Commands to many devices.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Commands {
+    /// Targets above which a fleet command must say how many it means.
+    pub confirm_above: usize,
+    /// Fleet commands that have not ended.
+    pub fleet_live: usize,
+    /// Targets of one fleet command.
+    pub fleet_targets: usize,
+    /// Targets a second that one fleet command may hand over.
+    pub fleet_per_s: f64,
+}
+
 /// How the hub stops.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -314,6 +330,18 @@ impl Default for Mailbox {
             person_bytes: broker.person_mailbox_bytes,
             total_bytes: broker.mailbox_total_bytes,
             person_overflow: broker.person_overflow,
+        }
+    }
+}
+
+impl Default for Commands {
+    fn default() -> Self {
+        let broker = crate::broker::Settings::default();
+        Self {
+            confirm_above: broker.confirm_above,
+            fleet_live: broker.fleet.live_max,
+            fleet_targets: broker.fleet.targets_max,
+            fleet_per_s: broker.fleet.per_s_max,
         }
     }
 }

@@ -49,7 +49,7 @@ pub struct AuditQuery {
     what: String,
     /// `next` of the page before, or the number of a record: what comes after it.
     #[serde(default)]
-    #[param(required = false, pattern = "^[0-9]{1,19}$")]
+    #[param(required = false, pattern = "^[0-9]{0,19}$")]
     cursor: String,
     /// Records at most: 1 to 1000.
     #[param(minimum = 1, maximum = 1000)]

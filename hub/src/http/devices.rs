@@ -21,8 +21,8 @@ use super::version::{self, Conditions, NEVER, Version};
 use crate::access::{Token, Verb, grant};
 use crate::broker::listing::{Listing, Sort};
 use crate::broker::registry::{DeviceView, Existing, NewDevice};
-use crate::broker::selector::Selector;
 use crate::clock::Now;
+use crate::selector::Selector;
 
 /// Devices of one request or one page.
 const DEVICES_MAX: usize = 1000;

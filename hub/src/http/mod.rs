@@ -6,8 +6,8 @@
 //! that grants what is asked, but the description itself, [`openapi`], which is made from these handlers.
 //!
 //! Read [`origin`], [`auth`], [`problem`], [`version`] and [`body`], then the resources: [`devices`] and
-//! [`device`], [`twin`], [`channels`], [`commands`], [`sessions`], [`tokens`], [`access`], [`audit`], [`export`],
-//! [`settings`], [`health`].
+//! [`device`], [`twin`], [`channels`], [`timeline`], [`commands`], [`fleet_commands`], [`sessions`], [`tokens`],
+//! [`access`], [`audit`], [`export`], [`settings`], [`health`].
 
 #![allow(unused_qualifications, reason = "the macros that describe the handlers write whole paths")]
 
@@ -38,9 +38,11 @@ pub mod device;
 pub mod devices;
 pub mod export;
 mod fields;
+pub mod fleet_commands;
 pub mod health;
 pub mod sessions;
 pub mod settings;
+pub mod timeline;
 pub mod tokens;
 pub mod twin;
 pub mod value;
@@ -68,6 +70,10 @@ pub fn router(api: Api) -> Router {
         .route("/metrics", get(health::metrics))
         .merge(described)
         .merge(openapi::routes(&openapi::complete(openapi)))
+        .route("/v1/devices/{id}/timeline", get(timeline::of_device))
+        .route("/v1/fleet-commands", get(fleet_commands::list).post(fleet_commands::create))
+        .route("/v1/fleet-commands/{id}", get(fleet_commands::one).delete(fleet_commands::cancel))
+        .route("/v1/fleet-commands/{id}/targets", get(fleet_commands::targets))
         .fallback(problem::no_route)
         .method_not_allowed_fallback(problem::no_method)
         .layer(DefaultBodyLimit::max(body::BODY_BYTES_MAX))

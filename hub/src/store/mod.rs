@@ -75,6 +75,8 @@ pub enum Table {
     LastValue = b'v',
     /// The commands and where each stands in its life.
     Command = b'c',
+    /// Fleet commands and their targets.
+    Fleet = b'f',
     /// The registered devices.
     Device = b'd',
     /// The hashes of the tokens that let peers in.
@@ -85,8 +87,15 @@ pub enum Table {
 
 impl Table {
     /// All tables.
-    pub const ALL: [Self; 6] =
-        [Self::Meta, Self::LastValue, Self::Command, Self::Device, Self::Token, Self::Audit];
+    pub const ALL: [Self; 7] = [
+        Self::Meta,
+        Self::LastValue,
+        Self::Command,
+        Self::Fleet,
+        Self::Device,
+        Self::Token,
+        Self::Audit,
+    ];
 
     /// The first byte of every stored key of this table.
     const fn prefix(self) -> u8 {

@@ -198,7 +198,7 @@ async fn everything(http: &Http, ids: &[String], commands: &[String]) -> Vec<Val
     for (id, _) in ids.iter().zip(0..).filter(|(_, number)| number % 100 == 7) {
         let mut twin = http.get(&format!("/v1/devices/{id}/twin")).await.json();
         twin["now_unix_ms"].take();
-        for key in ["online", "since_unix_ms", "reason"] {
+        for key in ["online", "since_unix_ms", "reason", "presence_revision"] {
             twin[key].take();
         }
         let values = twin["values"].as_array_mut().expect("values");
@@ -213,7 +213,7 @@ async fn everything(http: &Http, ids: &[String], commands: &[String]) -> Vec<Val
         let devices = page["devices"].as_array().expect("a list");
         found.extend(devices.iter().map(|device| {
             let mut device = device.clone();
-            for key in ["online", "since_unix_ms", "reason"] {
+            for key in ["online", "since_unix_ms", "reason", "presence_revision"] {
                 device[key].take();
             }
             device

@@ -3,7 +3,7 @@
 //! Each life of the hub is a broker on the same store in memory. What happens between the reading of
 //! records and their coming into memory is put there by a hook.
 
-mod life;
+pub(crate) mod life;
 
 use std::time::Duration;
 

@@ -56,6 +56,7 @@ impl Table {
             Self::Audit => "audit",
             Self::Command => "command",
             Self::Device => "device",
+            Self::Fleet => "fleet",
             Self::LastValue => "value",
             Self::Meta => "meta",
             Self::Token => "token",
@@ -67,7 +68,7 @@ impl Table {
     }
 
     fn has_binary_keys(self) -> bool {
-        matches!(self, Self::Audit | Self::Command | Self::Token)
+        matches!(self, Self::Audit | Self::Command | Self::Fleet | Self::Token)
     }
 }
 
