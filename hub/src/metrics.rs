@@ -22,6 +22,7 @@ pub enum Limit {
     Devices,
     Greeting,
     HandshakeTime,
+    HttpReaders,
     Inbound,
     Mailbox,
     MessageSize,
@@ -91,6 +92,7 @@ pub struct Metrics {
     pub takeovers: Counter,
     pub channels: Gauge,
     pub devices_online: Gauge,
+    pub http_readers: Gauge,
     pub values_loading: Gauge,
     pub values_restored: Gauge,
     pub commits: Gauge,
@@ -124,6 +126,7 @@ impl Metrics {
             takeovers: Counter::default(),
             channels: Gauge::default(),
             devices_online: Gauge::default(),
+            http_readers: Gauge::default(),
             values_loading: Gauge::default(),
             values_restored: Gauge::default(),
             commits: Gauge::default(),
@@ -141,6 +144,11 @@ impl Metrics {
         registry.register("closed", "Sessions that ended, by close code", self.closed.clone());
         registry.register("connections", "Open connections", self.connections.clone());
         registry.register("devices_online", "Devices with a session", self.devices_online.clone());
+        registry.register(
+            "http_readers",
+            "Event streams and waiting requests",
+            self.http_readers.clone(),
+        );
         registry.register("channels", "Channels in memory", self.channels.clone());
         registry.register(
             "values_loading",

@@ -64,6 +64,18 @@ impl Http {
         self.ask(Method::DELETE, path, None).await
     }
 
+    /// GET with further headers; the answer's head has come, its body is taken by the test.
+    pub async fn open(&self, path: &str, headers: &[(&str, &str)]) -> reqwest::Response {
+        let mut request = self.client.get(format!("{}{path}", self.base));
+        if !self.token.is_empty() {
+            request = request.bearer_auth(&self.token);
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        within(PATIENCE, path, request.send()).await.expect("the hub answers over HTTP")
+    }
+
     async fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> Answer {
         let mut request = self.client.request(method, format!("{}{path}", self.base));
         if !self.token.is_empty() {

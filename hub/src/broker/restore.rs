@@ -87,6 +87,7 @@ impl Broker {
             writer: std::sync::OnceLock::new(),
             room: Room::new(settings.data_folder.clone()),
             loading: Loading::new(store.records(), restart, restored),
+            registry_generation: AtomicU64::new(0),
             budget: Budget::new(settings.mailbox_total_bytes),
             next_mailbox: AtomicU64::new(1),
             settings,

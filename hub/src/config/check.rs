@@ -12,6 +12,7 @@ use super::file::{ChannelRule, File};
 use super::span::Span;
 use super::{Config, ConfigError, Drain, StoreKind};
 use crate::broker::{self, devices::SessionRate};
+use crate::http;
 use crate::session;
 use crate::store;
 use crate::transport;
@@ -49,6 +50,7 @@ pub fn config(file: &File, dev: bool) -> Result<Config, ConfigError> {
         writer: writer(file)?,
         transport: transport(file)?,
         broker: broker(file)?,
+        readers: readers(file)?,
         rules: rules(&file.channel)?,
         drain: drain(file)?,
         log_filter: file.log.filter.clone(),
@@ -174,6 +176,14 @@ fn broker(file: &File) -> Result<broker::Settings, ConfigError> {
         auto_register: devices.auto_register,
         ledger: crate::ledger::Limits::default(),
         data_folder: (file.data.store == StoreKind::Sled).then(|| file.data.folder.clone()),
+    })
+}
+
+fn readers(file: &File) -> Result<http::readers::Limits, ConfigError> {
+    let (all, own) = (file.limits.http_readers, file.limits.identity_http_readers);
+    Ok(http::readers::Limits {
+        readers_max: within("limits.http_readers", all, 1..=1_000_000)?,
+        identity_readers_max: within("limits.identity_http_readers", own, 1..=1_000_000)?,
     })
 }
 

@@ -5,7 +5,7 @@
 //! changing for operators.
 //!
 //! Read [`auth`], then [`problem`], then the resources: [`devices`], [`twin`], [`commands`],
-//! [`tokens`], [`health`].
+//! [`tokens`], [`health`]; then [`readers`] for what stays open.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -21,6 +21,7 @@ pub mod commands;
 pub mod devices;
 pub mod health;
 pub mod problem;
+pub mod readers;
 pub mod tokens;
 pub mod twin;
 
@@ -34,6 +35,8 @@ pub struct Api {
     pub broker: Arc<Broker>,
     /// Whether the hub takes work.
     pub ready: Arc<AtomicBool>,
+    /// Streams and waiting requests.
+    pub readers: Arc<readers::Readers>,
 }
 
 /// All routes but the WebSocket's.
@@ -46,6 +49,8 @@ pub fn router(api: Api) -> Router {
         .route("/v1/devices/{id}", get(devices::one).delete(devices::remove))
         .route("/v1/devices/{id}/twin", get(twin::of_device))
         .route("/v1/commands/{id}", get(commands::one))
+        .route("/v1/events", get(readers::events::stream))
+        .route("/v1/poll", get(readers::poll::poll))
         .route("/v1/tokens", post(tokens::issue).get(tokens::list))
         .route("/v1/tokens/{id}", delete(tokens::revoke))
         .fallback(problem::no_route)

@@ -136,8 +136,10 @@ async fn run(config: Config) -> Result<(), ServeError> {
     let shared = Arc::new(Shared { broker: broker.clone(), settings: config.transport.clone() });
     let connections_max = limits::connections(config.transport.connections_max)?;
     let gate = Gate::new(&shared, connections_max);
-    let router = http::router(http::Api { broker: broker.clone(), ready: ready.clone() })
-        .route(proto::WEBSOCKET_PATH, axum::routing::any(upgrade::handle));
+    let readers = http::readers::Readers::new(config.readers);
+    let api = http::Api { broker: broker.clone(), ready: ready.clone(), readers };
+    let router =
+        http::router(api).route(proto::WEBSOCKET_PATH, axum::routing::any(upgrade::handle));
     let (stopping, stopped) = watch::channel(false);
     let listeners = listeners(&config, tls)?;
     for listener in listeners {
