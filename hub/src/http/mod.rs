@@ -22,6 +22,7 @@ pub mod devices;
 pub mod health;
 pub mod problem;
 pub mod readers;
+pub mod sdk;
 pub mod tokens;
 pub mod twin;
 
@@ -51,6 +52,7 @@ pub fn router(api: Api) -> Router {
         .route("/v1/commands/{id}", get(commands::one))
         .route("/v1/events", get(readers::events::stream))
         .route("/v1/poll", get(readers::poll::poll))
+        .route("/sdk/{file}", get(sdk::file))
         .route("/v1/tokens", post(tokens::issue).get(tokens::list))
         .route("/v1/tokens/{id}", delete(tokens::revoke))
         .fallback(problem::no_route)

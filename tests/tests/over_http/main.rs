@@ -4,6 +4,7 @@
 mod events;
 mod limits;
 mod poll;
+mod sdk;
 
 use serde_json::Value;
 use tests::events::{Event, Events};
