@@ -188,7 +188,7 @@ async fn a_stream_ends_with_the_drain_of_the_hub_and_is_told_when_to_come_back()
 
 #[tokio::test]
 async fn labels_choose_devices_and_show_one_that_leaves() {
-    let hub = Hub::builder().plain().memory().start().await;
+    let hub = Hub::in_memory().await;
     let http = hub.http();
     let register = async |id: &str, street: &str| {
         let body = json!({ "id": id, "labels": { "street": street } });

@@ -27,7 +27,7 @@ async fn an_identity_has_a_bounded_number_of_streams_and_gets_its_place_back() {
 
 #[tokio::test]
 async fn a_wrong_request_is_refused_with_the_field_that_is_wrong() {
-    let hub = Hub::builder().plain().memory().start().await;
+    let hub = Hub::in_memory().await;
     let http = hub.http();
     for (query, field) in [
         ("", "pattern"),
