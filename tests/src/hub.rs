@@ -39,6 +39,7 @@ pub struct HubBuilder {
     settings: Vec<String>,
     before: Vec<String>,
     folder: Option<PathBuf>,
+    config_text: Option<String>,
 }
 
 /// A running hub, or one that was ended and can be started again. Ends with its value.
@@ -60,6 +61,7 @@ impl Default for HubBuilder {
             settings: SETTINGS.iter().map(|setting| (*setting).to_owned()).collect(),
             before: Vec::new(),
             folder: None,
+            config_text: None,
         }
     }
 }
@@ -94,6 +96,12 @@ impl HubBuilder {
     /// Runs the hub under a program, as in `strace -f -o FILE`.
     pub fn under(mut self, words: &[&str]) -> Self {
         self.before = words.iter().map(|word| (*word).to_owned()).collect();
+        self
+    }
+
+    /// A configuration file with this text, for what no single key can say.
+    pub fn config_text(mut self, text: &str) -> Self {
+        self.config_text = Some(text.to_owned());
         self
     }
 
@@ -262,6 +270,11 @@ impl Hub {
         }
         if builder.memory {
             words.extend(["--store", "memory"].map(str::to_owned));
+        }
+        if let Some(text) = &builder.config_text {
+            let path = self.folder.path().join("hub.toml");
+            fs::write(&path, text).expect("the folder is ours");
+            words.extend(["--config".to_owned(), path.display().to_string()]);
         }
         for setting in &builder.settings {
             words.extend(["--set".to_owned(), setting.clone()]);

@@ -37,6 +37,8 @@ pub mod http;
 
 pub mod events;
 
+pub mod issuer;
+
 pub mod raw;
 
 pub mod relay;

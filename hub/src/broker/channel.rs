@@ -108,14 +108,6 @@ impl Channel {
     pub(crate) fn new(name: ChannelName, rule: Arc<Rule>) -> Self {
         Self { name, rule, inner: Mutex::default() }
     }
-
-    /// The newest held value, of one type if that is named.
-    pub fn newest(&self, type_name: Option<&str>) -> Option<Arc<Frame>> {
-        let inner = self.inner.lock();
-        let held = inner.state.last().iter().map(|last| &last.frame);
-        let wanted = held.filter(|frame| type_name.is_none_or(|name| name == frame.type_name()));
-        wanted.max_by_key(|frame| frame.offset()).cloned()
-    }
 }
 
 impl Loaded {

@@ -49,8 +49,11 @@ impl Broker {
             .since
             .filter(|(epoch, offset)| *epoch == position.epoch && *offset <= position.offset)
             .map(|(_, offset)| offset);
-        let recovered =
+        let mut recovered =
             since.and_then(|offset| self.missed(&wanted.pattern, offset, position.offset));
+        if let Some(frames) = &mut recovered {
+            frames.retain(|frame| mailbox.may_see(frame));
+        }
         // Whoever was here before in this epoch holds all values up to its position.
         let snapshot = (wanted.snapshot && recovered.is_none())
             .then(|| Revisions { after: since.unwrap_or(0), up_to: position.offset });
@@ -81,6 +84,7 @@ impl Broker {
             }
             missed.sort_unstable_by_key(|frame: &Arc<Frame>| frame.offset());
             missed.dedup_by_key(|frame| frame.offset());
+            missed.retain(|frame| mailbox.may_see(frame));
             (missed.len() <= RECOVERED_MAX).then_some(missed)
         });
         let snapshot = (snapshot && recovered.is_none())

@@ -1,10 +1,12 @@
 //! Readers that can't hold a WebSocket see the same: server-sent events, long polling, and the
 //! browser's module over each of them.
 
+mod access;
 mod events;
 mod limits;
 mod poll;
 mod sdk;
+mod value;
 
 use serde_json::Value;
 use tests::events::{Event, Events};

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use axum::extract::Query;
-use axum::extract::rejection::QueryRejection;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::HeaderMap;
 use proto::ChannelPattern;
 use proto::envelope::ErrorCode;
+use serde::de::{Deserialize, Deserializer, Error as _};
+use utoipa::IntoParams;
 
 use crate::broker::selector::Selector;
 use crate::codec::Refusal;
@@ -20,8 +20,51 @@ pub const WAIT_MAX: Duration = Duration::from_secs(60);
 /// The header by which a stream says where it was.
 const LAST_EVENT_ID: &str = "last-event-id";
 
-/// The query as it came: keys may stand several times.
-pub type Pairs = Result<Query<Vec<(String, String)>>, QueryRejection>;
+/// What is to be read.
+#[derive(Debug, Default, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct ReadQuery {
+    /// Which channels: `*` for one segment, a last `>` for the rest. May stand up to 64 times; all of them
+    /// share one position.
+    #[param(min_items = 1, max_items = 64, example = json!(["devices.*.faults"]))]
+    pattern: Vec<String>,
+    /// The position after which to continue, as the hub gave it.
+    #[param(pattern = "^[0-9]{1,20}\\.[0-9]{1,20}$", example = "7349.184467")]
+    since: Option<String>,
+    /// Whether last values come first, or where what was missed is lost.
+    #[param(value_type = Option<bool>)]
+    snapshot: Option<String>,
+    /// A selector: only channels of devices that it means.
+    #[param(example = "street='Queen St'")]
+    labels: Option<String>,
+}
+
+/// By hand, since one key may stand several times.
+impl<'de> Deserialize<'de> for ReadQuery {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let pairs = Vec::<(String, String)>::deserialize(deserializer)?;
+        let mut query = Self::default();
+        for (key, value) in pairs {
+            let (slot, key) = match key.as_str() {
+                "pattern" => {
+                    query.pattern.push(value);
+                    continue;
+                }
+                "since" => (&mut query.since, "since"),
+                "snapshot" => (&mut query.snapshot, "snapshot"),
+                "labels" => (&mut query.labels, "labels"),
+                _ => {
+                    const KNOWN: &[&str] = &["pattern", "since", "snapshot", "labels"];
+                    return Err(D::Error::unknown_field(&key, KNOWN));
+                }
+            };
+            if slot.replace(value).is_some() {
+                return Err(D::Error::duplicate_field(key));
+            }
+        }
+        Ok(query)
+    }
+}
 
 /// A checked wish.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,21 +85,13 @@ impl Ask {
     ///
     /// # Errors
     /// Names the key that is unknown or wrong.
-    pub fn read(query: Pairs, headers: &HeaderMap) -> Result<Self, Problem> {
-        let Query(pairs) = query.map_err(|error| bad(error.body_text()))?;
-        let mut ask = Self { patterns: Vec::new(), since: None, snapshot: None, labels: None };
-        for (key, value) in &pairs {
-            match key.as_str() {
-                "pattern" => ask.add(value)?,
-                "since" => once(&mut ask.since, position(value, "since")?, "since")?,
-                "snapshot" => once(&mut ask.snapshot, flag(value)?, "snapshot")?,
-                "labels" => once(&mut ask.labels, selector(value)?, "labels")?,
-                _ => {
-                    let text =
-                        format!("there is no key `{key}`; use pattern, since, snapshot, labels");
-                    return Err(bad(text));
-                }
-            }
+    pub fn read(query: &ReadQuery, headers: &HeaderMap) -> Result<Self, Problem> {
+        let since = query.since.as_deref().map(|text| position(text, "since")).transpose()?;
+        let labels = query.labels.as_deref().map(selector).transpose()?;
+        let snapshot = query.snapshot.as_deref().map(flag).transpose()?;
+        let mut ask = Self { patterns: Vec::new(), since, snapshot, labels };
+        for pattern in &query.pattern {
+            ask.add(pattern)?;
         }
         if ask.patterns.is_empty() {
             return Err(
@@ -115,15 +150,6 @@ fn selector(text: &str) -> Result<Selector, Problem> {
     Selector::parse(text).map_err(|error| bad(error.to_string()).at("labels"))
 }
 
-fn once<T>(slot: &mut Option<T>, value: T, field: &'static str) -> Result<(), Problem> {
-    match slot.replace(value) {
-        None => Ok(()),
-        Some(_) => {
-            Err(Problem::new(StatusCode::BAD_REQUEST, "BAD_VALUE", "stands twice").at(field))
-        }
-    }
-}
-
 /// How long `Prefer: wait=…` asks to wait (RFC 7240), at most [`WAIT_MAX`]. What can't be read is
 /// ignored, as that RFC wants.
 pub fn wait(headers: &HeaderMap) -> Option<Duration> {
@@ -139,6 +165,8 @@ pub fn wait(headers: &HeaderMap) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
+    use axum::extract::Query;
+
     use super::*;
 
     #[test]
@@ -201,6 +229,8 @@ mod tests {
         if let Some(last) = last {
             headers.insert(LAST_EVENT_ID, last.parse().expect("a value"));
         }
-        Ask::read(Query::try_from_uri(&uri), &headers)
+        let query = Query::<ReadQuery>::try_from_uri(&uri);
+        let Query(query) = query.map_err(|error| bad(error.body_text()))?;
+        Ask::read(&query, &headers)
     }
 }

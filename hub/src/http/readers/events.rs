@@ -29,14 +29,15 @@ use proto::json::Types;
 use tokio::time::{Interval, MissedTickBehavior};
 
 use super::Seat;
-use super::ask::{Ask, Pairs};
+use super::ask::{Ask, ReadQuery};
 use super::feed::{Begun, Feed, Page, Sheet, text};
 use super::pieces::{Pieces, Source};
 use crate::clock;
 use crate::codec::Frame;
 use crate::http::Api;
-use crate::http::auth::Watcher;
+use crate::http::auth::Person;
 use crate::http::problem::Problem;
+use crate::http::query::Params;
 use crate::mailbox::Pulse;
 
 /// Between two signs of life: less than what intermediaries take for silence.
@@ -44,21 +45,24 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 /// The earliest moment to come back.
 const RETRY_MS_MIN: u32 = 500;
 
-/// `GET /v1/events?pattern=…[&pattern=…][&since=…][&snapshot=…][&labels=…]`
-///
-/// The last values first, if `snapshot=true`, then everything after them. A reader that comes back
-/// with a position gets what it missed, or a snapshot unless it said `snapshot=false`, and the event
-/// `ack` says which.
+/// Read live values as server-sent events: the last values first, if `snapshot=true`, then everything after
+/// them. A reader that comes back with a position gets what it missed, or a snapshot unless it said
+/// `snapshot=false`, and the event `ack` says which.
+#[utoipa::path(get, path = "/v1/events", tag = "channels",
+    params(ReadQuery, ("Last-Event-ID" = Option<String>, Header,
+        description = "the `id` of the last event that was got; wins over `since`")),
+    responses((status = 200, description = "events, until the reader leaves", body = String,
+        content_type = "text/event-stream")))]
 pub async fn stream(
-    watcher: Watcher,
+    person: Person,
     State(api): State<Api>,
     Extension(pulse): Extension<Arc<Pulse>>,
     headers: HeaderMap,
-    query: Pairs,
+    Params(query): Params<ReadQuery>,
 ) -> Result<Response, Problem> {
-    let ask = Ask::read(query, &headers)?;
+    let ask = Ask::read(&query, &headers)?;
     let snapshot = ask.snapshot.unwrap_or(ask.since.is_some());
-    let seat = Seat::take(&api, &watcher, &ask.patterns)?;
+    let seat = Seat::take(&api, &person.0, &ask.patterns)?;
     let (feed, begun) = Feed::begin(seat, ask, snapshot)?;
     let events = Events::new(feed, &begun);
     let body = Body::from_stream(Pieces::new(events, pulse, api.broker.metrics.clone()));
@@ -108,6 +112,10 @@ impl Events {
 }
 
 impl Source for Events {
+    fn is_cut(&self) -> bool {
+        !self.ended && self.feed.ended().is_some()
+    }
+
     fn poll_text(&mut self, context: &mut Context<'_>) -> Poll<Option<String>> {
         if self.ended {
             return Poll::Ready(None);

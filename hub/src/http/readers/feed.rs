@@ -9,6 +9,8 @@
 //! All patterns begin at one position. While pages of values are owed there is no position to come
 //! back to; with the last piece that is owed there is, and from then on each message moves it.
 
+use std::future::Future as _;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -16,6 +18,7 @@ use proto::CloseCode;
 use proto::envelope::{Envelope, Position};
 use proto::json::Types;
 use proto::wire::Encode as _;
+use tokio::time::Sleep;
 
 use super::Seat;
 use super::ask::Ask;
@@ -88,6 +91,8 @@ pub struct Feed {
     reader: Reader,
     filter: Option<Filter>,
     taken: Taken,
+    /// Until the credential ends by itself, if it does.
+    expiry: Option<Pin<Box<Sleep>>>,
     /// The reader has everything up to here.
     reached: Option<u64>,
     /// It will have everything up to here when nothing is owed.
@@ -126,8 +131,9 @@ impl Feed {
             reader.begin(pattern, Beginning { position, recovered, snapshot });
         }
         let filter = ask.labels.map(|selector| Filter::new(broker, selector));
-        let (reached, owed_to) = (None, begun.position.offset);
-        let feed = Self { seat, reader, filter, taken: Taken::default(), reached, owed_to };
+        let expiry = seat.ends.map(|ends| Box::pin(tokio::time::sleep_until(ends.into())));
+        let (taken, reached, owed_to) = (Taken::default(), None, begun.position.offset);
+        let feed = Self { seat, reader, filter, taken, expiry, reached, owed_to };
         Ok((feed, begun))
     }
 
@@ -151,9 +157,19 @@ impl Feed {
         self.reader.is_lagging()
     }
 
-    /// Why the session is to end, if it is.
-    pub fn closing(&self) -> Option<CloseCode> {
-        self.seat.peer.mailbox.closing()
+    /// Why the session is to end, if it is; else the task is woken when its credential ends.
+    pub fn closing(&mut self, context: &mut Context<'_>) -> Option<CloseCode> {
+        self.expired(context).or_else(|| self.seat.peer.mailbox.closing())
+    }
+
+    /// Why the reader may get nothing more, not even what was written for it, if so.
+    pub fn ended(&self) -> Option<CloseCode> {
+        self.seat.ended()
+    }
+
+    fn expired(&mut self, context: &mut Context<'_>) -> Option<CloseCode> {
+        let over = self.expiry.as_mut()?.as_mut().poll(context).is_ready();
+        over.then_some(CloseCode::CREDENTIAL_EXPIRED)
     }
 
     /// Writes what is owed before the mailbox, until the sheet is full or nothing is.
@@ -196,6 +212,9 @@ impl Feed {
         context: &mut Context<'_>,
         sheet: &mut impl Sheet,
     ) -> Poll<Option<CloseCode>> {
+        if let Some(code) = self.expired(context) {
+            return Poll::Ready(Some(code));
+        }
         let mut taken = std::mem::take(&mut self.taken);
         let ready = self.seat.peer.mailbox.poll_take(context, BATCH_BYTES, &mut taken).is_ready();
         if ready {
@@ -228,7 +247,7 @@ impl Feed {
             if !self.reader.is_behind() {
                 return if sheet.is_empty() { Poll::Pending } else { Poll::Ready(None) };
             }
-            if let Some(code) = self.closing() {
+            if let Some(code) = self.closing(context) {
                 return Poll::Ready(Some(code));
             }
             match (self.pull_owed(sheet), sheet.is_empty()) {

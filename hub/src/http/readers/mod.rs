@@ -16,20 +16,22 @@
 //! - A position is given only when everything up to it was given, so coming back with it has no gap.
 //! - A reader holds its mailbox and one batch; what is slow gets the gap and the newest values, and what
 //!   takes nothing is cut by the owner of its socket ([`crate::mailbox::Pulse`]).
-//! - Its session ends with its connection, with its token, and with the hub.
+//! - Its session ends with its connection, with the credential that admitted it, and with the hub; what was
+//!   written by then and not given is not given any more.
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use parking_lot::Mutex;
 use proto::envelope::{ErrorCode, Hello};
 use proto::{ChannelPattern, CloseCode};
 
 use super::Api;
-use super::auth::Watcher;
 use super::problem::Problem;
+use crate::access::{Admission, Verb};
 use crate::broker::{Broker, Peer};
-use crate::clock::Now;
+use crate::clock::{self, Now};
 use crate::codec::Refusal;
 use crate::metrics::Limit;
 
@@ -132,6 +134,8 @@ pub struct Seat {
     broker: Arc<Broker>,
     peer: Peer,
     patterns: Vec<ChannelPattern>,
+    /// When its credential ends by itself.
+    ends: Option<Instant>,
     _place: Place,
 }
 
@@ -142,22 +146,30 @@ impl Seat {
     /// It may not see all of these channels, or there are too many readers.
     pub fn take(
         api: &Api,
-        watcher: &Watcher,
+        admission: &Admission,
         patterns: &[ChannelPattern],
     ) -> Result<Self, Problem> {
-        if let Some(pattern) = patterns.iter().find(|one| !watcher.identity.may_subscribe(one)) {
-            let text = format!("this identity may not see all channels of `{pattern}`");
-            return Err(Refusal::new(ErrorCode::NotPermitted, "pattern", text).into());
+        let identity = &admission.identity;
+        if let Some(pattern) = patterns.iter().find(|one| !identity.may_subscribe(one)) {
+            let problem = Problem::not_permitted(identity, Verb::Subscribe, pattern.as_str());
+            return Err(problem.at("pattern"));
         }
-        let place = api.readers.enter(watcher.identity.to_string()).map_err(|full| {
+        let place = api.readers.enter(identity.to_string()).map_err(|full| {
             api.broker.metrics.limit_hit(Limit::HttpReaders);
             refusal(full, api.readers.limits)
         })?;
-        let (now, token) = (Now::read(), Some(watcher.token));
-        let entered = api.broker.enter_session(now, &watcher.identity, token, &Hello::default());
+        let now = Now::read();
+        let entered = api.broker.enter_session(now, admission, &Hello::default());
         let peer = entered.map_err(|turned| closed(turned.code))?;
         api.broker.metrics.http_readers.inc();
-        Ok(Self { broker: api.broker.clone(), peer, patterns: patterns.to_vec(), _place: place })
+        let (broker, patterns) = (api.broker.clone(), patterns.to_vec());
+        Ok(Self { broker, peer, patterns, ends: admission.ends(now), _place: place })
+    }
+
+    /// Why the reader may get nothing more, if so: access was taken from it, or its credential ended.
+    fn ended(&self) -> Option<CloseCode> {
+        let expired = self.ends.is_some_and(|ends| ends <= clock::mono());
+        self.peer.mailbox.ended().or(expired.then_some(CloseCode::CREDENTIAL_EXPIRED))
     }
 }
 

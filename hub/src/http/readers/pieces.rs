@@ -17,6 +17,8 @@ const PIECE_BYTES: usize = 4 * 1024;
 
 /// What writes an answer.
 pub trait Source: Unpin {
+    /// Whether what was written may not be given any more: the reader's access ended.
+    fn is_cut(&self) -> bool;
     /// The next text, never an empty one; `None` at the end.
     fn poll_text(&mut self, context: &mut Context<'_>) -> Poll<Option<String>>;
 }
@@ -43,6 +45,9 @@ impl<S: Source> Stream for Pieces<S> {
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         self.pulse.asked();
+        if !self.rest.is_empty() && self.source.is_cut() {
+            return Poll::Ready(None);
+        }
         if self.rest.is_empty() {
             let Some(text) = ready!(self.source.poll_text(context)) else {
                 return Poll::Ready(None);
@@ -61,11 +66,19 @@ impl<S: Source> Stream for Pieces<S> {
 mod tests {
     use super::*;
 
-    struct Once(Option<String>);
+    #[derive(Default)]
+    struct Once {
+        text: Option<String>,
+        is_cut: bool,
+    }
 
     impl Source for Once {
+        fn is_cut(&self) -> bool {
+            self.is_cut
+        }
+
         fn poll_text(&mut self, _: &mut Context<'_>) -> Poll<Option<String>> {
-            Poll::Ready(self.0.take())
+            Poll::Ready(self.text.take())
         }
     }
 
@@ -73,7 +86,7 @@ mod tests {
     fn a_long_text_is_given_in_pieces_and_the_last_beat_is_a_question() {
         let text = "x".repeat(2 * PIECE_BYTES + 1);
         let pulse = Arc::new(Pulse::default());
-        let source = Once(Some(text.clone()));
+        let source = Once { text: Some(text.clone()), is_cut: false };
         let mut pieces = Pieces::new(source, pulse.clone(), Arc::new(Metrics::new()));
         let mut context = Context::from_waker(std::task::Waker::noop());
         let mut lengths = Vec::new();
@@ -83,5 +96,16 @@ mod tests {
         }
         assert_eq!(lengths, [PIECE_BYTES, PIECE_BYTES, 1]);
         assert_eq!(pulse.on_its_way(), None);
+    }
+
+    #[test]
+    fn who_lost_access_gets_not_even_the_rest_of_a_text() {
+        let source = Once { text: Some("x".repeat(2 * PIECE_BYTES)), is_cut: false };
+        let mut pieces = Pieces::new(source, Arc::default(), Arc::new(Metrics::new()));
+        let mut context = Context::from_waker(std::task::Waker::noop());
+        let mut next = |pieces: &mut Pieces<Once>| Pin::new(pieces).poll_next(&mut context);
+        assert!(matches!(next(&mut pieces), Poll::Ready(Some(_))));
+        pieces.source.is_cut = true;
+        assert!(matches!(next(&mut pieces), Poll::Ready(None)));
     }
 }

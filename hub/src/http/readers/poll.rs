@@ -21,33 +21,54 @@ use axum::response::{IntoResponse as _, Response};
 use proto::CloseCode;
 use proto::envelope::Envelope;
 use proto::json::Types;
+use utoipa::ToSchema;
 
-use super::ask::{Ask, Pairs, position_text, wait};
+use super::ask::{Ask, ReadQuery, position_text, wait};
 use super::feed::{Feed, Page, Pulled, Sheet};
 use super::pieces::{Pieces, Source};
 use super::{Seat, closed};
 use crate::codec::Frame;
 use crate::http::Api;
-use crate::http::auth::Watcher;
+use crate::http::auth::Person;
 use crate::http::problem::Problem;
+use crate::http::query::Params;
 use crate::mailbox::Pulse;
 
-/// `GET /v1/poll?pattern=…[&pattern=…][&since=<epoch>.<offset>][&snapshot=false][&labels=…]`
-///
-/// Answers `{recovered, snapshot: […], messages: […], position}`. Without `since`, or where what was
-/// missed is not there any more, with a snapshot at once; else with the messages since, for the first
-/// of which it waits as long as `Prefer: wait=…` says, at most 60 s. Silence is an empty list.
+/// What there is.
+#[derive(Debug, ToSchema)]
+#[expect(dead_code, reason = "only its description is used")]
+pub struct Polled {
+    /// Whether all that came after `since` is in `messages`.
+    recovered: bool,
+    /// Last values.
+    #[schema(value_type = Vec<Object>)]
+    snapshot: (),
+    /// In order, oldest first.
+    #[schema(value_type = Vec<Object>)]
+    messages: (),
+    /// `since` of the next request.
+    #[schema(pattern = "^[0-9]{1,20}\\.[0-9]{1,20}$", example = "7349.184470")]
+    position: String,
+}
+
+/// Read live values by long polling. Without `since`, or where what was missed is not there any more, a
+/// snapshot at once; else the messages since, for the first of which it waits as long as `Prefer` says.
+/// Silence is an empty list.
+#[utoipa::path(get, path = "/v1/poll", tag = "channels",
+    params(ReadQuery, ("Prefer" = Option<String>, Header,
+        description = "`wait=30`: how many s to wait for the first message, 60 at most")),
+    responses((status = 200, description = "what there is", body = Polled)))]
 pub async fn poll(
-    watcher: Watcher,
+    person: Person,
     State(api): State<Api>,
     Extension(pulse): Extension<Arc<Pulse>>,
     headers: HeaderMap,
-    query: Pairs,
+    Params(query): Params<ReadQuery>,
 ) -> Result<Response, Problem> {
-    let ask = Ask::read(query, &headers)?;
+    let ask = Ask::read(&query, &headers)?;
     let patience = wait(&headers);
     let snapshot = ask.snapshot.unwrap_or(true);
-    let seat = Seat::take(&api, &watcher, &ask.patterns)?;
+    let seat = Seat::take(&api, &person.0, &ask.patterns)?;
     let (mut feed, begun) = Feed::begin(seat, ask, snapshot)?;
     let mut sheet = Document::new(begun.recovered);
     let pulled = feed.pull_owed(&mut sheet);
@@ -105,6 +126,10 @@ struct Answer {
 }
 
 impl Source for Answer {
+    fn is_cut(&self) -> bool {
+        self.feed.ended().is_some()
+    }
+
     fn poll_text(&mut self, context: &mut Context<'_>) -> Poll<Option<String>> {
         if self.ended {
             return Poll::Ready(None);
@@ -115,7 +140,7 @@ impl Source for Answer {
             let reached = self.feed.reached().unwrap_or_default();
             self.sheet.end(&position_text(self.epoch, reached));
             self.ended = true;
-        } else if let Some(code) = self.feed.closing() {
+        } else if let Some(code) = self.feed.closing(context) {
             // Cut short, which the reader sees by the missing end.
             self.feed.broker().metrics.closed(code.0);
             return Poll::Ready(None);

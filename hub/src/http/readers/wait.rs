@@ -8,9 +8,10 @@ use std::time::Duration;
 use proto::{ChannelName, ChannelPattern, CloseCode};
 
 use super::{Seat, closed};
+use crate::access::Admission;
+use crate::clock;
 use crate::codec::Frame;
 use crate::http::Api;
-use crate::http::auth::Watcher;
 use crate::http::problem::Problem;
 use crate::mailbox::{Item, Mailbox, Taken};
 
@@ -24,33 +25,35 @@ const BATCH_BYTES: usize = 64 * 1024;
 /// The asker occupies a reader's place and is a session while it waits.
 ///
 /// # Errors
-/// It may not see the channel, there are too many readers, or its token was revoked meanwhile.
+/// It may not see the channel, there are too many readers, or its credential ended meanwhile.
 pub async fn wait_for_newer(
     api: &Api,
-    watcher: &Watcher,
+    admission: &Admission,
     channel: &ChannelName,
-    type_name: Option<&str>,
+    type_name: &str,
     revision: u64,
     patience: Duration,
 ) -> Result<Option<Arc<Frame>>, Problem> {
     let pattern = ChannelPattern::parse(channel.as_str()).expect("a name is a pattern");
     let patterns = [pattern];
-    let seat = Seat::take(api, watcher, &patterns)?;
+    let seat = Seat::take(api, admission, &patterns)?;
     let mailbox = &seat.peer.mailbox;
     // First the subscription, then the look: what comes between is seen by both.
     api.broker.subscribe_all(&patterns, None, false, mailbox)?;
     let channel = api.broker.channel(channel)?;
-    let other = |frame: &Arc<Frame>| frame.offset() != revision;
-    if let Some(frame) = channel.newest(type_name).filter(other) {
+    let other = |frame: &Arc<Frame>| frame.offset() != revision && mailbox.may_see(frame);
+    let left = seat.ends.map(|ends| ends.saturating_duration_since(clock::mono()));
+    let patience = left.map_or(patience, |left| left.min(patience));
+    if let Some(frame) = channel.last_of(type_name).filter(other) {
         return Ok(Some(frame));
     }
-    let wanted =
-        |frame: &Arc<Frame>| other(frame) && type_name.is_none_or(|name| name == frame.type_name());
+    let wanted = |frame: &Arc<Frame>| other(frame) && type_name == frame.type_name();
     match tokio::time::timeout(patience, next(mailbox, wanted)).await {
         // A channel that keeps nothing has only what came.
-        Ok(Ok(came)) => Ok(channel.newest(type_name).filter(other).or(came)),
-        Ok(Err(CloseCode::DRAIN)) | Err(_) => Ok(None),
+        Ok(Ok(came)) => Ok(channel.last_of(type_name).filter(other).or(came)),
+        Ok(Err(CloseCode::DRAIN)) => Ok(None),
         Ok(Err(code)) => Err(closed(code)),
+        Err(_) => seat.ended().map_or(Ok(None), |code| Err(closed(code))),
     }
 }
 
@@ -84,7 +87,7 @@ mod tests {
     use std::sync::atomic::AtomicBool;
 
     use super::*;
-    use crate::access::Role;
+    use crate::access::role;
     use crate::broker::publish::{Receipt, Value};
     use crate::broker::{Broker, Settings, Ticket};
     use crate::clock::{self, Now};
@@ -99,26 +102,25 @@ mod tests {
 
     #[tokio::test]
     async fn a_value_that_is_newer_already_is_answered_at_once() {
-        let (api, watcher, name) = begin().await;
+        let (api, admission, name) = begin().await;
         put(&api, &name, b"1");
         put(&api, &name, b"2");
-        let newest = api.broker.channel(&name).expect("there").newest(None).expect("a value");
+        let newest = api.broker.channel(&name).expect("there").last_of("").expect("a value");
         let held = newest.offset() - 1;
-        let found = wait_for_newer(&api, &watcher, &name, None, held, LONG).await;
+        let found = wait_for_newer(&api, &admission, &name, "", held, LONG).await;
         assert_eq!(found.expect("permitted").map(|frame| frame.offset()), Some(newest.offset()));
     }
 
     #[tokio::test]
     async fn silence_is_nothing_and_the_next_value_ends_the_wait() {
-        let (api, watcher, name) = begin().await;
+        let (api, admission, name) = begin().await;
         put(&api, &name, b"1");
-        let held =
-            api.broker.channel(&name).expect("there").newest(None).expect("a value").offset();
+        let held = api.broker.channel(&name).expect("there").last_of("").expect("a value").offset();
         let short = Duration::from_millis(20);
-        let silence = wait_for_newer(&api, &watcher, &name, None, held, short).await;
+        let silence = wait_for_newer(&api, &admission, &name, "", held, short).await;
         assert!(silence.expect("permitted").is_none());
 
-        let next = wait_for_newer(&api, &watcher, &name, None, held, LONG);
+        let next = wait_for_newer(&api, &admission, &name, "", held, LONG);
         let (found, ()) = tokio::join!(next, async { put(&api, &name, b"2") });
         let found = found.expect("permitted").expect("a value");
         assert_eq!(found.message().payload, Some(&b"2"[..]));
@@ -128,8 +130,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_revoked_token_ends_the_wait() {
-        let (api, watcher, name) = begin().await;
-        let wait = wait_for_newer(&api, &watcher, &name, None, 0, LONG);
+        let (api, admission, name) = begin().await;
+        let wait = wait_for_newer(&api, &admission, &name, "", 0, LONG);
         let revoke = async {
             let (id, _) = api.broker.tokens().remove(0);
             api.broker.revoke_token(&id).await.expect("it is there");
@@ -138,7 +140,7 @@ mod tests {
         assert!(ended.is_err());
     }
 
-    async fn begin() -> (Api, Watcher, ChannelName) {
+    async fn begin() -> (Api, Admission, ChannelName) {
         let store = MemoryStore::default();
         let metrics = Arc::new(Metrics::new());
         let rules = Rules::with_built_in(Vec::new());
@@ -154,19 +156,25 @@ mod tests {
         let writer = Writer::start(Box::new(store), settings, clock::mono, on_commit, |_| {});
         let begun = broker.begin(writer.expect("a thread"), Now::read()).await;
         begun.expect("the store is healthy");
-        let issued = broker.issue_token(Now::read(), Role::Viewer, "wall").await;
+        let issued = broker.issue_token(Now::read(), role::VIEWER, "wall").await;
         let (_, token) = issued.expect("there is room");
-        let (identity, hash) = broker.identify(token.secret()).expect("issued");
+        let admission = broker.identify(Now::read(), token.secret()).expect("issued");
         let ready = Arc::new(AtomicBool::new(true));
-        let api = Api { broker, ready, readers: Readers::new(Limits::default()) };
+        let (config, readers) = (Arc::default(), Readers::new(Limits::default()));
+        let api = Api { broker, ready, config, readers };
         let name = ChannelName::parse("city.a").expect("valid");
-        (api, Watcher { identity, token: hash }, name)
+        (api, admission, name)
     }
 
     fn put(api: &Api, name: &ChannelName, payload: &[u8]) {
         let channel = api.broker.channel(name).expect("there is room");
-        let value =
-            Value { type_name: "", payload, report: ReportId::default(), measured_unix_ms: 0 };
+        let value = Value {
+            type_name: "",
+            payload,
+            report: ReportId::default(),
+            measured_unix_ms: 0,
+            instead_of: None,
+        };
         let mut wakes = Wakes::default();
         let put = api.broker.publish(Now::read(), &channel, value, &Receipt::None, &mut wakes);
         put.expect("there is room");
