@@ -9,6 +9,7 @@ pub mod metrics;
 pub mod access;
 pub mod codec;
 
+pub mod audit;
 pub mod ledger;
 pub mod mailbox;
 pub mod session;

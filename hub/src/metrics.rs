@@ -48,6 +48,21 @@ pub enum Drop {
     TooLarge,
 }
 
+/// What became of a reload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub enum Reload {
+    /// All of it is in force.
+    Done,
+    /// Nothing of it.
+    Refused,
+}
+
+/// The label of [`Metrics::reloaded`].
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReloadLabel {
+    result: Reload,
+}
+
 /// The label of [`Metrics::limit_hits`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct LimitLabel {
@@ -74,6 +89,7 @@ pub struct Metrics {
     limit_hits: Family<LimitLabel, Counter>,
     dropped: Family<DropLabel, Counter>,
     closed: Family<CloseLabel, Counter>,
+    reloads: Family<ReloadLabel, Counter>,
     pub connections: Gauge,
     pub connections_total: Counter,
     pub handshake_failures: Counter,
@@ -90,6 +106,8 @@ pub struct Metrics {
     pub snapshots: Counter,
     pub gaps: Counter,
     pub takeovers: Counter,
+    pub audit_records: Counter,
+    pub audit_left_out: Counter,
     pub channels: Gauge,
     pub devices_online: Gauge,
     pub http_readers: Gauge,
@@ -108,6 +126,7 @@ impl Metrics {
             limit_hits: Family::default(),
             dropped: Family::default(),
             closed: Family::default(),
+            reloads: Family::default(),
             connections: Gauge::default(),
             connections_total: Counter::default(),
             handshake_failures: Counter::default(),
@@ -124,6 +143,8 @@ impl Metrics {
             snapshots: Counter::default(),
             gaps: Counter::default(),
             takeovers: Counter::default(),
+            audit_records: Counter::default(),
+            audit_left_out: Counter::default(),
             channels: Gauge::default(),
             devices_online: Gauge::default(),
             http_readers: Gauge::default(),
@@ -142,6 +163,7 @@ impl Metrics {
         registry.register("limit_hits", "A limit was hit", self.limit_hits.clone());
         registry.register("dropped", "Messages that were dropped, by reason", self.dropped.clone());
         registry.register("closed", "Sessions that ended, by close code", self.closed.clone());
+        registry.register("reloads", "Reloads of changed files", self.reloads.clone());
         registry.register("connections", "Open connections", self.connections.clone());
         registry.register("devices_online", "Devices with a session", self.devices_online.clone());
         registry.register(
@@ -192,6 +214,8 @@ impl Metrics {
             ("snapshots", "Snapshots sent", &self.snapshots),
             ("gaps", "Gap markers sent", &self.gaps),
             ("takeovers", "Sessions replaced by a newer one", &self.takeovers),
+            ("audit_records", "Records of the audit log", &self.audit_records),
+            ("audit_left_out", "Refusals not in the audit log", &self.audit_left_out),
         ] {
             registry.register(name, help, counter.clone());
         }
@@ -210,6 +234,11 @@ impl Metrics {
     /// Counts a session that ended.
     pub fn closed(&self, code: u16) {
         self.closed.get_or_create(&CloseLabel { code }).inc();
+    }
+
+    /// Counts a reload.
+    pub fn reloaded(&self, result: Reload) {
+        self.reloads.get_or_create(&ReloadLabel { result }).inc();
     }
 
     /// All of it as text.

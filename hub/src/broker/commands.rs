@@ -18,6 +18,7 @@ use super::devices::{DevicePeer, Peer};
 use super::registry::operation;
 use super::{Broker, Ticket};
 use crate::access::Identity;
+use crate::audit::{Actor, Record, Verb};
 use crate::clock::Now;
 use crate::codec::request::{Report, Sending};
 use crate::codec::{Refusal, encode};
@@ -35,11 +36,13 @@ pub struct Desk {
     pub(crate) ledger: Ledger,
     replies: HashMap<ReplyToken, Asker>,
     next_reply: u64,
+    /// Goes into the batch of the next step that is persisted.
+    record: Option<Record>,
 }
 
 impl Desk {
     pub(crate) fn new(ledger: Ledger) -> Self {
-        Self { ledger, replies: HashMap::new(), next_reply: 0 }
+        Self { ledger, replies: HashMap::new(), next_reply: 0, record: None }
     }
 
     fn token(&mut self, asker: Asker) -> ReplyToken {
@@ -64,7 +67,8 @@ impl Broker {
         request: u64,
         sending: Sending<'_>,
     ) -> Result<(), Refusal> {
-        self.accept(now, &peer.identity, Asker::peer(peer, request), sending)
+        let by = self.actor_of(peer);
+        self.accept(now, &peer.identity, by, Asker::peer(peer, request), sending)
     }
 
     /// Accepts a command, and waits until it is durable.
@@ -75,10 +79,11 @@ impl Broker {
         &self,
         now: Now,
         identity: &Identity,
+        by: Actor,
         sending: Sending<'_>,
     ) -> Result<ledger::Accepted, Refusal> {
         let (asker, answer) = oneshot::channel();
-        self.accept(now, identity, Asker::Task(asker), sending)?;
+        self.accept(now, identity, by, Asker::Task(asker), sending)?;
         answered(answer).await
     }
 
@@ -86,6 +91,7 @@ impl Broker {
         &self,
         now: Now,
         identity: &Identity,
+        by: Actor,
         asker: Asker,
         sending: Sending<'_>,
     ) -> Result<(), Refusal> {
@@ -101,10 +107,13 @@ impl Broker {
         self.types.check_payload(sending.type_name, &payload).map_err(|error| {
             Refusal::new(ErrorCode::BadValue, "send.payload", error.to_string())
         })?;
+        let id = CommandId::from_bytes(uuid::Uuid::now_v7().into_bytes());
+        let record = Record::done(by, Verb::SendCommand, sending.device.as_str())
+            .detail(format!("{id} {}", sending.type_name));
         let mut wakes = Wakes::default();
         let mut desk = self.desk.lock();
         let command = ledger::NewCommand {
-            command: CommandId::from_bytes(uuid::Uuid::now_v7().into_bytes()),
+            command: id,
             device: sending.device,
             sender: identity.to_string().into(),
             request_id: some(sending.request_id),
@@ -114,7 +123,10 @@ impl Broker {
             ttl: Duration::from_secs(u64::from(sending.ttl_s)),
             reply: desk.token(asker),
         };
+        desk.record = Some(record);
         self.drive(now, &mut desk, &mut wakes, Input::Accept(command));
+        // A repeated request changes nothing.
+        desk.record = None;
         Ok(())
     }
 
@@ -129,7 +141,8 @@ impl Broker {
         request: u64,
         command: CommandId,
     ) -> Result<(), Refusal> {
-        self.withdraw(now, &peer.identity, Asker::peer(peer, request), command)
+        let by = self.actor_of(peer);
+        self.withdraw(now, &peer.identity, by, Asker::peer(peer, request), command)
     }
 
     /// Withdraws a command that was not sent, and waits until that is durable.
@@ -141,10 +154,11 @@ impl Broker {
         &self,
         now: Now,
         identity: &Identity,
+        by: Actor,
         command: CommandId,
     ) -> Result<ledger::Accepted, Refusal> {
         let (asker, answer) = oneshot::channel();
-        self.withdraw(now, identity, Asker::Task(asker), command)?;
+        self.withdraw(now, identity, by, Asker::Task(asker), command)?;
         answered(answer).await
     }
 
@@ -152,6 +166,7 @@ impl Broker {
         &self,
         now: Now,
         identity: &Identity,
+        actor: Actor,
         asker: Asker,
         command: CommandId,
     ) -> Result<(), Refusal> {
@@ -164,7 +179,9 @@ impl Broker {
         }
         let reply = desk.token(asker);
         let by = identity.to_string().into();
+        desk.record = Some(Record::done(actor, Verb::CancelCommand, command.to_string()));
         self.drive(now, &mut desk, &mut wakes, Input::Cancel { command, by, reply });
+        desk.record = None;
         Ok(())
     }
 
@@ -238,7 +255,10 @@ impl Broker {
             Effect::Persist { command, record, step } => {
                 let operation = operation(Table::Command, &command.to_bytes(), Some(record));
                 let ticket = Ticket::Command { command, step };
-                if self.submit(vec![operation], Some(ticket)).is_err() {
+                let records = desk.record.take();
+                let taken =
+                    self.submit_audited(now, vec![operation], Some(ticket), records.as_slice());
+                if taken.is_err() {
                     desk.ledger.handle(now, Input::NotStored { command, step });
                 }
             }

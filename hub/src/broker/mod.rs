@@ -9,13 +9,14 @@
 //! ```
 //!
 //! Read in this order: [`channel`], [`sequence`], [`publish`], [`subscribe`], [`reader`], [`devices`],
-//! [`presence`], [`registry`], [`revise`], [`listing`], [`commands`], [`credentials`], [`access`], [`restore`],
-//! [`loading`], [`room`].
+//! [`presence`], [`registry`], [`revise`], [`listing`], [`commands`], [`credentials`], [`access`], [`audit`],
+//! [`export`], [`restore`], [`loading`], [`room`].
 //!
 //! # Locks
 //!
 //! Taken only in this order, each for a few lines: loading, ledger, devices, one channel (a subscription to
-//! several: all of them, in the order of their names), sequence, then a mailbox or the store's pending batch. A channel and the sequence are free again before anyone is
+//! several: all of them, in the order of their names), sequence, then a mailbox, or the audit log's chain and
+//! the store's pending batch. A channel and the sequence are free again before anyone is
 //! woken; the ledger alone stays locked while its effects are carried out, since they are in order, and
 //! loading while a run is read.
 //!
@@ -29,7 +30,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Guard};
 use parking_lot::{Mutex, RwLock};
 use proto::json::Types;
 use proto::{ChannelPattern, DeviceId};
@@ -64,6 +65,9 @@ pub mod commands;
 
 pub mod access;
 pub mod credentials;
+
+pub mod audit;
+pub mod export;
 
 pub mod loading;
 pub mod restore;
@@ -103,6 +107,8 @@ pub struct Settings {
     pub auto_register: bool,
     /// Bounds of the ledger.
     pub ledger: crate::ledger::Limits,
+    /// How much of the audit log is kept.
+    pub audit: crate::audit::Limits,
     /// Whose disk must have room; none if nothing is stored on one.
     pub data_folder: Option<std::path::PathBuf>,
 }
@@ -121,6 +127,7 @@ impl Default for Settings {
             device_sessions: devices::SessionRate::default(),
             auto_register: false,
             ledger: crate::ledger::Limits::default(),
+            audit: crate::audit::Limits::default(),
             data_folder: None,
         }
     }
@@ -129,13 +136,14 @@ impl Default for Settings {
 /// Everything that the doors share.
 #[derive(Debug)]
 pub struct Broker {
-    /// Bounds and policies.
-    pub settings: Settings,
+    /// Bounds and policies; exchanged by a reload.
+    settings: ArcSwap<Settings>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// Types of payloads.
     pub types: Arc<Types>,
-    pub(crate) rules: Rules,
+    /// For channels that begin.
+    rules: ArcSwap<Rules>,
     pub(crate) channels: RwLock<Channels>,
     pub(crate) sequence: Mutex<sequence::Sequence>,
     pub(crate) router: Router,
@@ -149,6 +157,7 @@ pub struct Broker {
     pub(crate) loading: loading::Loading,
     /// Moves with every change of any device's registration.
     pub(crate) registry_generation: AtomicU64,
+    pub(crate) audit: audit::Log,
     budget: Arc<Budget>,
     next_mailbox: AtomicU64,
 }
@@ -157,7 +166,7 @@ impl Broker {
     /// A mailbox for this peer: it holds nothing that the peer may not see.
     fn new_mailbox(&self, identity: &Identity) -> Arc<Mailbox> {
         let id = self.next_mailbox.fetch_add(1, Ordering::Relaxed);
-        let settings = &self.settings;
+        let settings = self.settings();
         let queue = match identity {
             Identity::Device(_) => Queue::new(Overflow::Disconnect, settings.device_mailbox_bytes),
             Identity::Person { .. } => {
@@ -166,6 +175,27 @@ impl Broker {
         };
         let sight = identity.role().filter(|role| role.is_scoped()).cloned();
         Mailbox::with_sight(id, queue, self.budget.clone(), sight)
+    }
+
+    /// Bounds and policies as they are now.
+    pub fn settings(&self) -> Guard<Arc<Settings>> {
+        self.settings.load()
+    }
+
+    /// Other bounds and policies, from now on. What is sized at the start stays: the total of the
+    /// mailboxes, the ledger, the data folder.
+    pub fn set_settings(&self, settings: Settings) {
+        self.settings.store(Arc::new(settings));
+    }
+
+    /// What channels keep.
+    pub(crate) fn rules(&self) -> Guard<Arc<Rules>> {
+        self.rules.load()
+    }
+
+    /// Other rules, for channels that begin from now on.
+    pub fn set_rules(&self, rules: Rules) {
+        self.rules.store(Arc::new(rules));
     }
 
     pub(crate) fn writer(&self) -> &Writer<Ticket> {
@@ -188,6 +218,7 @@ impl Broker {
         let window = Duration::from_secs(u64::from(self.reconnect_window_s()));
         self.room.look();
         self.commands_tick(now);
+        self.audit_tick(now);
         self.presence_tick(now, window * UNKNOWN_WINDOWS, started);
         let health = self.writer().health(now.mono);
         let age = health.commit_age.map_or(0, |age| age.as_millis());
@@ -216,6 +247,7 @@ impl Broker {
     /// A commit failed.
     pub fn close(&self) -> Result<(), crate::store::Failed> {
         self.loading.stop();
+        self.audit.stop();
         self.writer().close()
     }
 

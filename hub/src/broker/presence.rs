@@ -116,7 +116,7 @@ impl Broker {
         for (id, device) in devices.iter_mut() {
             let (since_unix_ms, reason) = match &device.presence {
                 State::Leaving { at, since_unix_ms, reason, .. }
-                    if now.mono.saturating_duration_since(*at) >= self.settings.offline_after =>
+                    if now.mono.saturating_duration_since(*at) >= self.settings().offline_after =>
                 {
                     (*since_unix_ms, reason.clone())
                 }

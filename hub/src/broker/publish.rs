@@ -7,6 +7,7 @@ use proto::envelope::{Ack, Envelope, ErrorCode, Kind, Message};
 use super::channel::Inner;
 use super::registry::operation;
 use super::{Broker, Channel, Ticket};
+use crate::audit::Record;
 use crate::clock::Now;
 use crate::codec::{Draft, Frame, Refusal, encode};
 use crate::mailbox::{Mailbox, Wakes};
@@ -109,6 +110,22 @@ impl Broker {
         receipt: &Receipt<'_>,
         wakes: &mut Wakes,
     ) -> Result<u64, Refusal> {
+        self.publish_audited(now, channel, value, receipt, wakes, None)
+    }
+
+    /// The same, with a record for the audit log in the value's batch: the caller says who publishes.
+    ///
+    /// # Errors
+    /// As for [`Broker::publish`].
+    pub fn publish_audited(
+        &self,
+        now: Now,
+        channel: &Channel,
+        value: Value<'_>,
+        receipt: &Receipt<'_>,
+        wakes: &mut Wakes,
+        record: Option<Record>,
+    ) -> Result<u64, Refusal> {
         self.check_payload(&value)?;
         let mut draft = Draft::new(&message(channel, &value, value.payload, now));
         let (offset, ceiling, at_once);
@@ -137,7 +154,8 @@ impl Broker {
             let mut sequence = self.sequence.lock();
             (offset, ceiling) = sequence.advance();
             let frame = Arc::new(draft.place(offset));
-            at_once = self.keep(channel, &value, &frame, ceiling, receipt)?;
+            let record = record.map(|record| (now, record));
+            at_once = self.keep(channel, &value, &frame, ceiling, receipt, record)?;
             for mailbox in inner.audience.receivers(&self.router, channel.name.as_str()) {
                 wakes.add(mailbox.offer(&frame));
             }
@@ -175,6 +193,7 @@ impl Broker {
         frame: &Frame,
         ceiling: Option<u64>,
         receipt: &Receipt<'_>,
+        record: Option<(Now, Record)>,
     ) -> Result<Option<Ticket>, Refusal> {
         let mut operations = Vec::new();
         if let Some(ceiling) = ceiling {
@@ -189,7 +208,9 @@ impl Broker {
         let waits = channel.rule.durable || matches!(receipt, Receipt::Cumulative(..));
         let mut ticket = ticket(receipt, value.report, frame.offset(), waits);
         let at_once = if waits { None } else { ticket.take() };
-        if !operations.is_empty() || ticket.is_some() {
+        if let Some((now, record)) = record {
+            self.submit_audited(now, operations, ticket, &[record])?;
+        } else if !operations.is_empty() || ticket.is_some() {
             self.submit(operations, ticket)?;
         }
         Ok(at_once)

@@ -10,6 +10,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use proto::limits;
 
+pub(crate) use super::args_audit::{AuditCommand, AuditListArgs, AuditVerifyArgs};
 use super::connect::Connection;
 use super::selector::Selector;
 use super::units::{self, Position, Until};
@@ -60,6 +61,13 @@ pub(crate) enum Command {
     /// Ask who may do what, and why
     #[command(subcommand)]
     Access(AccessCommand),
+    /// Show or prove the log of who changed what
+    #[command(subcommand)]
+    Audit(AuditCommand),
+    /// Write everything that a hub keeps, for backup and for moving
+    Export(super::transfer::ExportArgs),
+    /// Bring what `export` wrote into the data of a hub that isn't running
+    Import(super::transfer::ImportArgs),
     /// Ask whether the hub is ready
     Status(StatusArgs),
     /// Print a completion script for a shell

@@ -8,7 +8,7 @@
 //!                     │              └─▶ many ─┤
 //!                     │                  batch └─▶ http (REST) ────▶ hub
 //!                     ├─▶ watch ──────▶ client
-//!                     └─▶ state, devices, command, token, access ─▶ http
+//!                     └─▶ state, devices, command, token, access, audit, export ─▶ http
 //!   answers ─▶ fields ─▶ summary, life, table ─▶ out
 //! ```
 //!
@@ -36,6 +36,7 @@ mod fields;
 mod connect;
 
 mod args;
+mod args_audit;
 
 mod client;
 
@@ -76,10 +77,12 @@ mod command;
 mod token;
 
 mod access;
+mod audit;
+mod transfer;
 
 mod serve;
 
-use args::{Cli, Command, TokenCommand};
+use args::{AuditCommand, Cli, Command, TokenCommand};
 use exit::Failure;
 use out::{Out, note};
 
@@ -131,6 +134,11 @@ fn run(cli: &Cli, words: Vec<String>) -> Result<(), Failure> {
             let dir = args.data_dir.clone().unwrap_or_default();
             serve::issue_offline(args, &dir, &mut out)
         }
+        Command::Export(args) if args.offline => transfer::export_offline(args),
+        Command::Import(args) => transfer::import(args, &mut out),
+        Command::Audit(AuditCommand::Verify(args)) if args.offline => {
+            audit::verify_offline(args, &mut out)
+        }
         command => {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             let runtime =
@@ -156,8 +164,13 @@ async fn ask(
         Command::Device(command) => devices::change(command, connection, out).await,
         Command::Access(command) => access::run(command, connection, out).await,
         Command::Token(command) => token::run(command, connection, out).await,
+        Command::Audit(command) => audit::run(command, connection, out).await,
+        Command::Export(args) => transfer::export(args, connection).await,
         Command::Status(args) => devices::status(args.json, connection, out).await,
-        Command::Serve(_) | Command::Config(_) | Command::Completions { .. } => Ok(()),
+        Command::Serve(_)
+        | Command::Config(_)
+        | Command::Import(_)
+        | Command::Completions { .. } => Ok(()),
     }
 }
 

@@ -47,6 +47,7 @@ pub fn config(file: &File, dev: bool) -> Result<Config, ConfigError> {
         dev,
         data_folder: file.data.folder.clone(),
         store: file.data.store,
+        export_every: export_every(file)?,
         writer: writer(file)?,
         transport: transport(file)?,
         broker: broker(file)?,
@@ -79,6 +80,13 @@ fn tls(
         client_ca,
         tls12: tls.tls12,
     }))
+}
+
+fn export_every(file: &File) -> Result<Option<Duration>, ConfigError> {
+    if file.data.export_every.0.is_zero() {
+        return Ok(None);
+    }
+    span("data.export_every", file.data.export_every, s(1)..=s(30 * 86_400)).map(Some)
 }
 
 fn writer(file: &File) -> Result<store::WriterSettings, ConfigError> {
@@ -175,6 +183,7 @@ fn broker(file: &File) -> Result<broker::Settings, ConfigError> {
         },
         auto_register: devices.auto_register,
         ledger: crate::ledger::Limits::default(),
+        audit: audit(file)?,
         data_folder: (file.data.store == StoreKind::Sled).then(|| file.data.folder.clone()),
     })
 }
@@ -184,6 +193,13 @@ fn readers(file: &File) -> Result<http::readers::Limits, ConfigError> {
     Ok(http::readers::Limits {
         readers_max: within("limits.http_readers", all, 1..=1_000_000)?,
         identity_readers_max: within("limits.identity_http_readers", own, 1..=1_000_000)?,
+    })
+}
+
+fn audit(file: &File) -> Result<crate::audit::Limits, ConfigError> {
+    Ok(crate::audit::Limits {
+        records_max: within("audit.records", file.audit.records, 1024..=100_000_000)?,
+        age_max: span("audit.age", file.audit.age, s(24 * 3600)..=s(3660 * 86_400))?,
     })
 }
 

@@ -31,6 +31,8 @@ pub struct File {
     pub drain: Drain,
     /// Web pages of other origins.
     pub http: Http,
+    /// How much of the audit log is kept.
+    pub audit: Audit,
     /// Logs.
     pub log: Log,
     /// Channel rules, strongest first, before the built-in ones.
@@ -131,6 +133,8 @@ pub struct Data {
     pub store: StoreKind,
     /// The least time between two commits, 0 to 200 ms.
     pub commit_window: Span,
+    /// An export into the data folder, so often; 0: never.
+    pub export_every: Span,
     /// Acknowledges before the sync: only in the build that the crash tests have to catch.
     #[cfg(feature = "broken-ack")]
     pub broken_ack: bool,
@@ -211,6 +215,14 @@ pub struct Http {
     pub origins: Vec<String>,
 }
 
+/// How much of the audit log is kept.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Audit {
+    pub records: u64,
+    pub age: Span,
+}
+
 /// Logs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -262,6 +274,7 @@ impl Default for Data {
             folder: "lamplighter-data".into(),
             store: StoreKind::Sled,
             commit_window: Span::ms(5),
+            export_every: Span::s(0),
             #[cfg(feature = "broken-ack")]
             broken_ack: false,
         }
@@ -331,6 +344,13 @@ impl Default for Devices {
 impl Default for Drain {
     fn default() -> Self {
         Self { grace: Span::s(5), spread: Span::s(60), hard_stop: Span::s(90) }
+    }
+}
+
+impl Default for Audit {
+    fn default() -> Self {
+        let limits = crate::audit::Limits::default();
+        Self { records: limits.records_max, age: Span(limits.age_max) }
     }
 }
 

@@ -65,6 +65,8 @@ pub struct Config {
     pub data_folder: PathBuf,
     /// What keeps the state.
     pub store: StoreKind,
+    /// How often the hub writes an export into its data folder; never if `None`.
+    pub export_every: Option<Duration>,
     /// How the store's writer batches.
     pub writer: store::WriterSettings,
     /// Bounds of sockets.

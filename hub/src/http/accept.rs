@@ -2,12 +2,10 @@
 
 use axum::http::{HeaderMap, StatusCode, header};
 
+use super::body::PROTOBUF;
 use super::problem::Problem;
 use super::version::Version;
 use crate::codec::Frame;
-
-/// The media type of an encoded message.
-pub const PROTOBUF: &str = "application/x-protobuf";
 
 /// How a value is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,7 +1,6 @@
 //! Channels as resources: `/v1/channels`. Reading a last value and a history, and publishing.
 
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
@@ -10,9 +9,10 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::Api;
-use super::accept::{Encoding, PROTOBUF};
+use super::accept::Encoding;
+use super::audit::By;
 use super::auth::Person;
-use super::body::{BODY_BYTES_MAX, MergePatch, media_type};
+use super::body::{Body, MergePatch, PROTOBUF};
 use super::devices::{bad, page_limit};
 use super::problem::Problem;
 use super::query::Params;
@@ -22,6 +22,7 @@ use super::readers::wait::wait_for_newer;
 use super::value::ValueDocument;
 use super::version::{self, Conditions, Version};
 use crate::access::Verb;
+use crate::audit::Actor;
 use crate::broker::at_once::{Publishing, Written};
 use crate::broker::channel::Channel;
 use crate::clock::Now;
@@ -29,7 +30,6 @@ use crate::codec::Frame;
 
 const PAGE_DEFAULT: usize = 100;
 const PAGE_MAX: usize = 1000;
-const BYTES: &str = "application/octet-stream";
 
 /// A channel in a path.
 #[derive(Debug, IntoParams)]
@@ -196,29 +196,20 @@ pub async fn history(
     responses((status = 200, description = "published", body = Published)))]
 pub async fn put(
     person: Person,
+    By(by): By,
     State(api): State<Api>,
     conditions: Conditions,
     Path(name): Path<String>,
     Params(query): Params<TypeQuery>,
-    headers: HeaderMap,
-    body: Bytes,
+    body: Body,
 ) -> Result<Response, Problem> {
     let channel = writable(&api, &person, &name, &conditions)?;
     let type_name = channel.type_named(&query.type_name)?.to_owned();
-    let payload = match media_type(&headers) {
-        Some("application/json") => {
-            let text = std::str::from_utf8(&body).map_err(|_| bad("the body is not UTF-8"))?;
-            let data = proto::json::parse_within(text, BODY_BYTES_MAX)?;
-            from_json(&api, &type_name, &data)?
-        }
-        Some(PROTOBUF | BYTES) => body.to_vec(),
-        _ => {
-            let detail = format!("send the value as application/json or {PROTOBUF}");
-            let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
-            return Err(Problem::new(status, "UNSUPPORTED", detail).at("Content-Type"));
-        }
+    let payload = match body {
+        Body::Json(data) => from_json(&api, &type_name, &data)?,
+        Body::Encoded(bytes) => bytes.to_vec(),
     };
-    publish(&api, &channel, &type_name, |_| Ok(payload.clone()), &conditions).await
+    publish(&api, by, &channel, &type_name, |_| Ok(payload.clone()), &conditions).await
 }
 
 /// Change the value by a merge patch (RFC 7396) of its JSON: members replace, `null` takes away.
@@ -227,6 +218,7 @@ pub async fn put(
     responses((status = 200, description = "published", body = Published)))]
 pub async fn patch(
     person: Person,
+    By(by): By,
     State(api): State<Api>,
     conditions: Conditions,
     Path(name): Path<String>,
@@ -245,7 +237,7 @@ pub async fn patch(
         let held = text.ok().and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
         from_json(&api, &type_name, &patch.clone().apply(held)?)
     };
-    publish(&api, &channel, &type_name, change, &conditions).await
+    publish(&api, by, &channel, &type_name, change, &conditions).await
 }
 
 fn from_json(api: &Api, type_name: &str, data: &serde_json::Value) -> Result<Vec<u8>, Problem> {
@@ -258,6 +250,7 @@ fn from_json(api: &Api, type_name: &str, data: &serde_json::Value) -> Result<Vec
 
 async fn publish(
     api: &Api,
+    by: Actor,
     channel: &Channel,
     type_name: &str,
     change: impl Fn(Option<&Frame>) -> Result<Vec<u8>, Problem> + Send,
@@ -266,7 +259,7 @@ async fn publish(
     let is_meant = |held: Option<&Frame>| {
         conditions.allow(held.map(|frame| Version::of(frame.offset())).as_ref())
     };
-    let publishing = Publishing { type_name, is_meant, change };
+    let publishing = Publishing { type_name, by, is_meant, change };
     let written = api.broker.publish_at_once(channel, publishing).await?;
     let revision = match written {
         Written::Done { revision } => revision,

@@ -6,8 +6,8 @@
 //! that grants what is asked, but the description itself, [`openapi`], which is made from these handlers.
 //!
 //! Read [`origin`], [`auth`], [`problem`], [`version`] and [`body`], then the resources: [`devices`] and
-//! [`device`], [`twin`], [`channels`], [`commands`], [`sessions`], [`tokens`], [`access`], [`settings`],
-//! [`health`]; then [`readers`] for what stays open, and [`sdk`].
+//! [`device`], [`twin`], [`channels`], [`commands`], [`sessions`], [`tokens`], [`access`], [`audit`], [`export`],
+//! [`settings`], [`health`]; then [`readers`] for what stays open, and [`sdk`].
 
 #![allow(unused_qualifications, reason = "the macros that describe the handlers write whole paths")]
 
@@ -24,6 +24,7 @@ use utoipa_axum::routes;
 use crate::broker::Broker;
 
 pub mod accept;
+pub mod audit;
 pub mod auth;
 pub mod body;
 pub mod origin;
@@ -36,6 +37,7 @@ pub mod channels;
 pub mod commands;
 pub mod device;
 pub mod devices;
+pub mod export;
 mod fields;
 pub mod health;
 pub mod readers;
@@ -76,6 +78,7 @@ pub fn router(api: Api) -> Router {
         .method_not_allowed_fallback(problem::no_method)
         .layer(DefaultBodyLimit::max(body::BODY_BYTES_MAX))
         .layer(axum::middleware::from_fn_with_state(api.clone(), origin::guard))
+        .layer(axum::middleware::from_fn_with_state(api.clone(), audit::refusals))
         .with_state(api)
 }
 
@@ -97,5 +100,7 @@ fn resources() -> OpenApiRouter<Api> {
         .routes(routes!(tokens::list, tokens::issue))
         .routes(routes!(tokens::revoke))
         .routes(routes!(access::explain))
+        .routes(routes!(audit::list))
+        .routes(routes!(export::all))
         .routes(routes!(settings::config))
 }

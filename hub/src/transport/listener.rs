@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use axum::Router;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -42,7 +43,7 @@ const HEADERS_MAX: usize = 40;
 /// One listening socket.
 pub struct Listener {
     socket: TcpListener,
-    tls: Option<Arc<ServerConfig>>,
+    tls: Option<Arc<ArcSwap<ServerConfig>>>,
 }
 
 /// Places that all listeners share.
@@ -65,11 +66,12 @@ impl Gate {
 }
 
 impl Listener {
-    /// Binds. Without TLS it is for loopback only; the caller sees to that.
+    /// Binds. Without TLS it is for loopback only; the caller sees to that. Each handshake takes the
+    /// configuration that is there when it begins.
     ///
     /// # Errors
     /// The address is in use or not ours.
-    pub fn bind(address: SocketAddr, tls: Option<Arc<ServerConfig>>) -> io::Result<Self> {
+    pub fn bind(address: SocketAddr, tls: Option<Arc<ArcSwap<ServerConfig>>>) -> io::Result<Self> {
         let domain = socket2::Domain::for_address(address);
         let socket = socket2::Socket::new(domain, socket2::Type::STREAM, None)?;
         socket.set_reuse_address(true)?;
@@ -87,20 +89,22 @@ impl Listener {
         self.socket.local_addr()
     }
 
-    /// Takes connections until `stop` says so.
+    /// Takes connections until `stop` says so. Each takes the bounds that are there when it comes.
     pub async fn run(
         self,
-        shared: Arc<Shared>,
+        live: Arc<ArcSwap<Shared>>,
         gate: Gate,
         router: Router,
         mut stop: watch::Receiver<bool>,
     ) {
-        let mut pace = Pace::new(shared.settings.accept_rate);
+        let mut pace = Pace::new(live.load().settings.accept_rate);
         loop {
             let accepted = tokio::select! {
                 accepted = pace.accept(&self.socket) => accepted,
                 _ = stop.wait_for(|stop| *stop) => return,
             };
+            let shared = live.load_full();
+            pace.per_s = shared.settings.accept_rate as f32;
             let (socket, address) = match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
@@ -119,8 +123,9 @@ impl Listener {
                 continue;
             };
             let guest = Guest { socket, address, permit, place };
-            let (tls, handshakes) = (self.tls.clone(), gate.handshakes.clone());
-            tokio::spawn(welcome(guest, tls, handshakes, shared.clone(), router.clone()));
+            let tls = self.tls.as_ref().map(|tls| tls.load_full());
+            let handshakes = gate.handshakes.clone();
+            tokio::spawn(welcome(guest, tls, handshakes, shared, router.clone()));
         }
     }
 }
@@ -176,6 +181,7 @@ async fn serve(wire: Wire, router: Router, shared: Arc<Shared>, origin: Arc<Orig
     let stalled = stalled(pulse.clone(), shared.settings.write_stall);
     let broker = shared.broker.clone();
     let service = hyper::service::service_fn(move |mut request: hyper::Request<_>| {
+        request.extensions_mut().insert(origin.address);
         request.extensions_mut().insert(origin.clone());
         request.extensions_mut().insert(shared.clone());
         request.extensions_mut().insert(pulse.clone());

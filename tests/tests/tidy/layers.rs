@@ -10,7 +10,7 @@ use crate::source::Source;
 const LAYERS: &[&[&str]] = &[
     &["clock", "metrics"],
     &["access", "codec"],
-    &["ledger", "mailbox", "session", "twin"],
+    &["audit", "ledger", "mailbox", "session", "twin"],
     &["router", "store"],
     &["broker"],
     &["http", "pusher", "transport"],

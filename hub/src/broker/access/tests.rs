@@ -9,6 +9,7 @@ use super::*;
 use crate::access::Roles;
 use crate::access::role::{Draft, DraftGrant};
 use crate::access::{Role, Verb};
+use crate::audit::Actor;
 use crate::broker::publish::{Receipt, Value};
 use crate::broker::registry::{Existing, NewDevice};
 use crate::broker::{Peer, Settings, Ticket};
@@ -68,7 +69,7 @@ fn a_reader_with_labels_gets_only_what_is_of_its_devices_also_when_labels_change
 
     bench
         .runtime
-        .block_on(bench.broker.remove_device(Now::read(), &lamp("lamp-s")))
+        .block_on(bench.broker.remove_device(Now::read(), &lamp("lamp-s"), &Actor::hub()))
         .expect("it is there");
     assert_eq!(waiting(&north), [""; 0], "another channel");
     let gone = ChannelPattern::parse("devices.*.registration").expect("valid");
@@ -77,7 +78,7 @@ fn a_reader_with_labels_gets_only_what_is_of_its_devices_also_when_labels_change
     bench.label("lamp-x", "North");
     bench
         .runtime
-        .block_on(bench.broker.remove_device(Now::read(), &lamp("lamp-x")))
+        .block_on(bench.broker.remove_device(Now::read(), &lamp("lamp-x"), &Actor::hub()))
         .expect("it is there");
     assert_eq!(waiting(&north), ["devices.lamp-x.registration", "devices.lamp-x.registration"]);
     bench.put("devices.lamp-x.x");
@@ -180,7 +181,8 @@ impl Bench {
     fn label(&self, id: &str, district: &str) {
         let device = serde_json::json!({ "id": id, "labels": { "district": district } });
         let device: NewDevice = serde_json::from_value(device).expect("a device");
-        let added = self.broker.add_devices(Now::read(), vec![device], Existing::NewToken);
+        let by = Actor::hub();
+        let added = self.broker.add_devices(Now::read(), vec![device], Existing::NewToken, &by);
         self.runtime.block_on(added).expect("there is room");
     }
 

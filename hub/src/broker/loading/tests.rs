@@ -10,6 +10,7 @@ use std::time::Duration;
 use proto::ChannelPattern;
 
 use super::*;
+use crate::audit::Actor;
 use crate::broker::registry::operation;
 use crate::clock::{self, Now};
 use crate::store::{Store as _, Table};
@@ -223,7 +224,8 @@ fn a_device_that_is_removed_while_loading_stays_removed() {
 
     let id = DeviceId::parse(LAMP).expect("valid");
     let life = Life::begin(&store);
-    life.wait(life.broker.remove_device(Now::read(), &id)).expect("it is registered");
+    let by = Actor::hub();
+    life.wait(life.broker.remove_device(Now::read(), &id, &by)).expect("it is registered");
     life.load();
     assert!(life.broker.device(&id).expect("readable").is_none());
     life.end();

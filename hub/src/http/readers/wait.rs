@@ -88,6 +88,7 @@ mod tests {
 
     use super::*;
     use crate::access::role;
+    use crate::audit::Actor;
     use crate::broker::publish::{Receipt, Value};
     use crate::broker::{Broker, Settings, Ticket};
     use crate::clock::{self, Now};
@@ -134,7 +135,7 @@ mod tests {
         let wait = wait_for_newer(&api, &admission, &name, "", 0, LONG);
         let revoke = async {
             let (id, _) = api.broker.tokens().remove(0);
-            api.broker.revoke_token(&id).await.expect("it is there");
+            api.broker.revoke_token(Now::read(), &id, &Actor::hub()).await.expect("it is there");
         };
         let (ended, ()) = tokio::join!(wait, revoke);
         assert!(ended.is_err());
@@ -156,7 +157,7 @@ mod tests {
         let writer = Writer::start(Box::new(store), settings, clock::mono, on_commit, |_| {});
         let begun = broker.begin(writer.expect("a thread"), Now::read()).await;
         begun.expect("the store is healthy");
-        let issued = broker.issue_token(Now::read(), role::VIEWER, "wall").await;
+        let issued = broker.issue_token(Now::read(), role::VIEWER, "wall", &Actor::hub()).await;
         let (_, token) = issued.expect("there is room");
         let admission = broker.identify(Now::read(), token.secret()).expect("issued");
         let ready = Arc::new(AtomicBool::new(true));

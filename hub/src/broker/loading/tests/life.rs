@@ -9,6 +9,7 @@ use proto::envelope::Hello;
 use proto::{ChannelName, ChannelPattern, DeviceId, channels};
 
 use crate::access::{Admission, Identity, Role};
+use crate::audit::Actor;
 use crate::broker::devices::Peer;
 use crate::broker::publish::{Receipt, Value};
 use crate::broker::reader::{Piece, Reader};
@@ -139,7 +140,8 @@ impl Life {
     pub(super) fn register(&self, id: &str) {
         let device: NewDevice =
             serde_json::from_value(serde_json::json!({ "id": id })).expect("a device");
-        let added = self.broker.add_devices(Now::read(), vec![device], Existing::Refuse);
+        let by = Actor::hub();
+        let added = self.broker.add_devices(Now::read(), vec![device], Existing::Refuse, &by);
         self.wait(added).expect("it is new");
     }
 
