@@ -24,6 +24,7 @@ pub enum Limit {
     FleetTargets,
     Greeting,
     HandshakeTime,
+    HttpReaders,
     Inbound,
     Mailbox,
     MessageSize,
@@ -113,6 +114,7 @@ pub struct Metrics {
     pub audit_left_out: Counter,
     pub channels: Gauge,
     pub devices_online: Gauge,
+    pub http_readers: Gauge,
     pub values_loading: Gauge,
     pub values_restored: Gauge,
     pub commits: Gauge,
@@ -151,6 +153,7 @@ impl Metrics {
             audit_left_out: Counter::default(),
             channels: Gauge::default(),
             devices_online: Gauge::default(),
+            http_readers: Gauge::default(),
             values_loading: Gauge::default(),
             values_restored: Gauge::default(),
             commits: Gauge::default(),
@@ -169,6 +172,11 @@ impl Metrics {
         registry.register("reloads", "Reloads of changed files", self.reloads.clone());
         registry.register("connections", "Open connections", self.connections.clone());
         registry.register("devices_online", "Devices with a session", self.devices_online.clone());
+        registry.register(
+            "http_readers",
+            "Event streams and waiting requests",
+            self.http_readers.clone(),
+        );
         registry.register("channels", "Channels in memory", self.channels.clone());
         registry.register(
             "values_loading",

@@ -71,6 +71,15 @@ impl Http {
         self.ask(Method::DELETE, path, None).await
     }
 
+    /// GET with further headers; the answer's head has come, its body is taken by the test.
+    pub async fn open(&self, path: &str, headers: &[(&str, &str)]) -> reqwest::Response {
+        let mut request = self.request(Method::GET, path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        within(PATIENCE, path, request.send()).await.expect("the hub answers over HTTP")
+    }
+
     /// Any method with any headers, and a body of JSON if it isn't `null`.
     pub async fn call(
         &self,

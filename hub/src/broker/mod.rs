@@ -14,8 +14,9 @@
 //!
 //! # Locks
 //!
-//! Taken only in this order, each for a few lines: loading, ledger, devices, one channel, sequence, then a
-//! mailbox, or the audit log's chain and the store's pending batch. A channel and the sequence are free again before anyone is
+//! Taken only in this order, each for a few lines: loading, ledger, devices, one channel (a subscription to
+//! several: all of them, in the order of their names), sequence, then a mailbox, or the audit log's chain and
+//! the store's pending batch. A channel and the sequence are free again before anyone is
 //! woken; the ledger alone stays locked while its effects are carried out, since they are in order, and
 //! loading while a run is read.
 //!
@@ -165,6 +166,8 @@ pub struct Broker {
     pub(crate) writer: std::sync::OnceLock<Writer<Ticket>>,
     pub(crate) room: room::Room,
     pub(crate) loading: loading::Loading,
+    /// Moves with every change of any device's registration.
+    pub(crate) registry_generation: AtomicU64,
     pub(crate) audit: audit::Log,
     budget: Arc<Budget>,
     next_mailbox: AtomicU64,

@@ -96,6 +96,7 @@ impl Broker {
             writer: std::sync::OnceLock::new(),
             room: Room::new(settings.data_folder.clone()),
             loading: Loading::new(store.records(), restart, restored),
+            registry_generation: AtomicU64::new(0),
             audit: audit::Log::new(audit, store.records(), now),
             budget: Budget::new(settings.mailbox_total_bytes),
             next_mailbox: AtomicU64::new(1),

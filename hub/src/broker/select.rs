@@ -70,6 +70,14 @@ impl Broker {
         Ok(Selection { picked, undecided })
     }
 
+    /// Whether a registered device is meant by a selector of registrations. Takes the lock of the
+    /// devices.
+    pub fn is_meant(&self, device: &str, selector: &Selector) -> bool {
+        let Ok(id) = DeviceId::parse(device) else { return false };
+        let devices = self.devices.lock();
+        devices.get(&id).is_some_and(|found| selector.judge(&Entry::of(&id, found)) == Truth::Yes)
+    }
+
     /// The last values of one of a device's channels as JSON, the newest first.
     fn reported(&self, id: &DeviceId, channel: &str) -> Vec<Json> {
         let name = format!("{}.{id}.{channel}", proto::channels::PREFIX);

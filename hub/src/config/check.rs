@@ -12,6 +12,7 @@ use super::file::{ChannelRule, Commands, File};
 use super::span::Span;
 use super::{Config, ConfigError, Drain, StoreKind};
 use crate::broker::{self, devices::SessionRate};
+use crate::http;
 use crate::session;
 use crate::store;
 use crate::transport;
@@ -50,6 +51,7 @@ pub fn config(file: &File, dev: bool) -> Result<Config, ConfigError> {
         writer: writer(file)?,
         transport: transport(file)?,
         broker: broker(file)?,
+        readers: readers(file)?,
         rules: rules(&file.channel)?,
         policy: super::access::policy(file)?,
         drain: drain(file)?,
@@ -189,6 +191,14 @@ fn broker(file: &File) -> Result<broker::Settings, ConfigError> {
             0..=10_000_000,
         )?,
         data_folder: (file.data.store == StoreKind::Sled).then(|| file.data.folder.clone()),
+    })
+}
+
+fn readers(file: &File) -> Result<http::readers::Limits, ConfigError> {
+    let (all, own) = (file.limits.http_readers, file.limits.identity_http_readers);
+    Ok(http::readers::Limits {
+        readers_max: within("limits.http_readers", all, 1..=1_000_000)?,
+        identity_readers_max: within("limits.identity_http_readers", own, 1..=1_000_000)?,
     })
 }
 

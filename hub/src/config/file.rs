@@ -168,6 +168,10 @@ pub struct Limits {
     pub device_bytes_burst: f32,
     pub device_subscriptions: usize,
     pub person_subscriptions: usize,
+    /// Event streams and waiting requests in all.
+    pub http_readers: usize,
+    /// The same of one identity.
+    pub identity_http_readers: usize,
     pub channels: usize,
 }
 
@@ -297,6 +301,7 @@ impl Default for Limits {
     fn default() -> Self {
         let transport = crate::transport::Settings::default();
         let session = transport.session;
+        let readers = crate::http::readers::Limits::default();
         Self {
             connections: 0,
             accept_per_s: transport.accept_rate,
@@ -317,6 +322,8 @@ impl Default for Limits {
             device_bytes_burst: session.device_rate.bytes_burst,
             device_subscriptions: session.device_subscriptions_max,
             person_subscriptions: session.person_subscriptions_max,
+            http_readers: readers.readers_max,
+            identity_http_readers: readers.identity_readers_max,
             channels: crate::broker::Settings::default().channels_max,
         }
     }

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use crate::access::Policy;
 use crate::broker;
+use crate::http;
 use crate::store;
 use crate::transport;
 use crate::twin::Rule;
@@ -72,6 +73,8 @@ pub struct Config {
     pub transport: transport::Settings,
     /// Bounds of the broker.
     pub broker: broker::Settings,
+    /// Bounds of readers over HTTP.
+    pub readers: http::readers::Limits,
     /// Channel rules of the operator, before the built-in ones.
     pub rules: Vec<Rule>,
     /// Who may do what.

@@ -9,12 +9,16 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::Api;
+use super::accept::Encoding;
 use super::audit::By;
 use super::auth::Person;
 use super::body::{Body, MergePatch, PROTOBUF};
 use super::devices::{bad, page_limit};
 use super::problem::Problem;
 use super::query::Params;
+use super::readers::ask::wait;
+use super::readers::poll::apply;
+use super::readers::wait::wait_for_newer;
 use super::value::ValueDocument;
 use super::version::{self, Conditions, Version};
 use crate::access::Verb;
@@ -133,8 +137,12 @@ pub async fn list(
     Ok(Json(ChannelList { values, next: next.map(|name| name.as_str().to_owned()) }))
 }
 
-/// The last value of a channel, as JSON or, by `Accept: application/x-protobuf`, as its bytes.
-#[utoipa::path(get, path = "/v1/channels/{name}", tag = "channels", params(ChannelPath, TypeQuery),
+/// The last value of a channel, as JSON or, by `Accept: application/x-protobuf`, as its bytes. Who names by
+/// `If-None-Match` the value that it has may wait for the next one.
+#[utoipa::path(get, path = "/v1/channels/{name}", tag = "channels",
+    params(ChannelPath, TypeQuery, ("Prefer" = Option<String>, Header,
+        description = "`wait=30`: how many s to wait for another value than that of `If-None-Match`, 60 at \
+                       most; then 304")),
     responses((status = 200, description = "the value", content(
         (ValueDocument = "application/json"), (Vec<u8> = "application/x-protobuf")))))]
 pub async fn one(
@@ -146,9 +154,19 @@ pub async fn one(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let channel = readable(&api, &person, &name)?;
-    let frame = value_of(&channel, &query.type_name)?;
-    let frame = frame.ok_or_else(|| Problem::not_found("the channel keeps no such value"))?;
-    respond(&api, &conditions, &frame, &headers)
+    let type_name = channel.type_named(&query.type_name)?;
+    let frame = channel.last_of(type_name);
+    let mut frame = frame.ok_or_else(|| Problem::not_found("the channel keeps no such value"))?;
+    let encoding = Encoding::preferred(&headers)?;
+    let patience = wait(&headers).filter(|_| conditions.has(&encoding.version(&frame)));
+    if let Some(patience) = patience {
+        let known = frame.offset();
+        let newer = wait_for_newer(&api, &person.0, &channel.name, type_name, known, patience);
+        frame = newer.await?.unwrap_or(frame);
+    }
+    let mut response = respond(&api, &conditions, &frame, encoding);
+    apply(&mut response, patience);
+    Ok(response)
 }
 
 /// What a channel remembers of its recent messages, oldest first.
@@ -260,68 +278,20 @@ async fn publish(
     Ok(response)
 }
 
-/// The value in the encoding that the reader likes best.
-fn respond(
-    api: &Api,
-    conditions: &Conditions,
-    frame: &Frame,
-    headers: &HeaderMap,
-) -> Result<Response, Problem> {
-    let version = Version::of(frame.offset());
-    if prefers_protobuf(headers)? {
-        let version = version.encoded("pb");
-        let mut response = if conditions.has(&version) {
-            StatusCode::NOT_MODIFIED.into_response()
-        } else {
-            frame.message().payload.unwrap_or_default().to_vec().into_response()
-        };
-        version::mark(&mut response, &version);
-        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(PROTOBUF));
-        return Ok(response);
+fn respond(api: &Api, conditions: &Conditions, frame: &Frame, encoding: Encoding) -> Response {
+    let version = encoding.version(frame);
+    if encoding == Encoding::Json {
+        let document = ValueDocument::of(&api.broker, frame, Now::read());
+        return version::answer(conditions, &version, &document);
     }
-    let document = ValueDocument::of(&api.broker, frame, Now::read());
-    Ok(version::answer(conditions, &version, &document))
-}
-
-/// Whether protobuf is asked for rather than JSON (RFC 9110, section 12.5.1).
-fn prefers_protobuf(headers: &HeaderMap) -> Result<bool, Problem> {
-    let accepted: Vec<&str> = headers
-        .get_all(header::ACCEPT)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .collect();
-    if accepted.is_empty() {
-        return Ok(false);
-    }
-    let quality = |wanted: &str| {
-        accepted.iter().map(|range| quality_for(range, wanted)).fold(0.0_f32, f32::max)
+    let mut response = if conditions.has(&version) {
+        StatusCode::NOT_MODIFIED.into_response()
+    } else {
+        frame.message().payload.unwrap_or_default().to_vec().into_response()
     };
-    let (json, protobuf) = (quality("application/json"), quality(PROTOBUF));
-    if json == 0.0 && protobuf == 0.0 {
-        let detail = format!("the value can be had as application/json or {PROTOBUF}");
-        let problem = Problem::new(StatusCode::NOT_ACCEPTABLE, "UNSUPPORTED", detail);
-        return Err(problem.at("Accept"));
-    }
-    Ok(protobuf > json)
-}
-
-/// How much one range of `Accept` wants a media type: 0 to 1.
-fn quality_for(range: &str, wanted: &str) -> f32 {
-    let mut parts = range.split(';').map(str::trim);
-    let media = parts.next().unwrap_or_default();
-    let weight = parts.find_map(|part| part.strip_prefix("q=")).and_then(|q| q.parse().ok());
-    let weight: f32 = weight.unwrap_or(1.0);
-    match media {
-        "*/*" | "application/*" => weight * 0.99,
-        media if media.eq_ignore_ascii_case(wanted) => weight,
-        _ => 0.0,
-    }
-}
-
-fn value_of(channel: &Channel, type_name: &str) -> Result<Option<std::sync::Arc<Frame>>, Problem> {
-    let type_name = channel.type_named(type_name)?;
-    Ok(channel.last_of(type_name))
+    version::mark(&mut response, &version);
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(PROTOBUF));
+    response
 }
 
 fn readable(api: &Api, person: &Person, name: &str) -> Result<std::sync::Arc<Channel>, Problem> {
@@ -352,27 +322,4 @@ fn name_of(text: &str, field: &'static str) -> Result<ChannelName, Problem> {
         let detail = format!("is no channel: it {error}");
         Problem::new(StatusCode::BAD_REQUEST, "BAD_CHANNEL", detail).at(field)
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_encoding_is_the_one_that_the_reader_likes_best() {
-        for (accept, protobuf) in [
-            ("*/*", Some(false)),
-            ("application/json", Some(false)),
-            ("application/x-protobuf", Some(true)),
-            ("application/json;q=0.5, application/x-protobuf", Some(true)),
-            ("application/x-protobuf;q=0.2, */*", Some(false)),
-            ("text/html", None),
-            ("application/json;q=0", None),
-        ] {
-            let headers =
-                HeaderMap::from_iter([(header::ACCEPT, HeaderValue::from_static(accept))]);
-            assert_eq!(prefers_protobuf(&headers).ok(), protobuf, "{accept}");
-        }
-        assert!(!prefers_protobuf(&HeaderMap::new()).expect("JSON without a wish"));
-    }
 }

@@ -7,7 +7,8 @@
 //!
 //! Read [`origin`], [`auth`], [`problem`], [`version`] and [`body`], then the resources: [`devices`] and
 //! [`device`], [`twin`], [`channels`], [`timeline`], [`commands`], [`fleet_commands`], [`sessions`], [`tokens`],
-//! [`access`], [`audit`], [`export`], [`settings`], [`health`].
+//! [`access`], [`audit`], [`export`], [`settings`], [`health`]; then [`readers`] for what
+//! stays open, and [`sdk`].
 
 #![allow(unused_qualifications, reason = "the macros that describe the handlers write whole paths")]
 
@@ -23,6 +24,7 @@ use utoipa_axum::routes;
 
 use crate::broker::Broker;
 
+pub mod accept;
 pub mod audit;
 pub mod auth;
 pub mod body;
@@ -40,6 +42,8 @@ pub mod export;
 mod fields;
 pub mod fleet_commands;
 pub mod health;
+pub mod readers;
+pub mod sdk;
 pub mod sessions;
 pub mod settings;
 pub mod timeline;
@@ -56,6 +60,8 @@ pub struct Api {
     pub broker: Arc<Broker>,
     /// Whether the hub takes work.
     pub ready: Arc<AtomicBool>,
+    /// Streams and waiting requests.
+    pub readers: Arc<readers::Readers>,
     /// The configuration in force.
     pub config: Arc<Value>,
 }
@@ -68,6 +74,7 @@ pub fn router(api: Api) -> Router {
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(health::metrics))
+        .route("/sdk/{file}", get(sdk::file))
         .merge(described)
         .merge(openapi::routes(&openapi::complete(openapi)))
         .route("/v1/devices/{id}/timeline", get(timeline::of_device))
@@ -91,6 +98,8 @@ fn resources() -> OpenApiRouter<Api> {
         .routes(routes!(channels::list))
         .routes(routes!(channels::one, channels::put, channels::patch))
         .routes(routes!(channels::history))
+        .routes(routes!(readers::events::stream))
+        .routes(routes!(readers::poll::poll))
         .routes(routes!(commands::list, commands::send))
         .routes(routes!(commands::one, commands::cancel))
         .routes(routes!(sessions::list))

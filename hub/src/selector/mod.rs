@@ -152,6 +152,12 @@ impl Selector {
         self.root.as_ref().map_or(Truth::Yes, |root| root.judge(facts))
     }
 
+    /// Whether registrations alone decide it: ids, profiles and labels.
+    pub fn is_of_registrations(&self) -> bool {
+        let changes = |name: &Name| matches!(name, Name::Reported(_) | Name::Online);
+        !self.root.as_ref().is_some_and(|root| root.any(&changes))
+    }
+
     /// Whether it asks for what devices report.
     pub fn asks_for_reports(&self) -> bool {
         self.root.as_ref().is_some_and(|root| root.any(&|name| matches!(name, Name::Reported(_))))

@@ -13,6 +13,7 @@ use arc_swap::ArcSwap;
 use axum::Router;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use proto::CloseCode;
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
@@ -24,6 +25,7 @@ use super::wire::Wire;
 use super::{Shared, tls};
 use crate::broker::credentials::Certificate;
 use crate::clock;
+use crate::mailbox::Pulse;
 use crate::metrics::Limit;
 
 /// Connections that wait in the kernel.
@@ -171,13 +173,18 @@ async fn welcome(
     }
 }
 
-/// Serves HTTP/1.1 until the connection is upgraded or ends.
+/// Serves HTTP/1.1 until the connection is upgraded or ends, or its reader takes nothing any more.
 async fn serve(wire: Wire, router: Router, shared: Arc<Shared>, origin: Arc<Origin>) {
     let head_timeout = shared.settings.head_timeout;
+    let address = origin.address;
+    let pulse = Arc::new(Pulse::default());
+    let stalled = stalled(pulse.clone(), shared.settings.write_stall);
+    let broker = shared.broker.clone();
     let service = hyper::service::service_fn(move |mut request: hyper::Request<_>| {
         request.extensions_mut().insert(origin.address);
         request.extensions_mut().insert(origin.clone());
         request.extensions_mut().insert(shared.clone());
+        request.extensions_mut().insert(pulse.clone());
         hyper::service::Service::call(&TowerToHyperService::new(router.clone()), request)
     });
     let connection = hyper::server::conn::http1::Builder::new()
@@ -187,8 +194,30 @@ async fn serve(wire: Wire, router: Router, shared: Arc<Shared>, origin: Arc<Orig
         .max_headers(HEADERS_MAX)
         .serve_connection(TokioIo::new(wire), service)
         .with_upgrades();
-    if let Err(error) = connection.await {
-        tracing::debug!(%error, "an HTTP connection ended badly");
+    tokio::select! {
+        ended = connection => if let Err(error) = ended {
+            tracing::debug!(%error, "an HTTP connection ended badly");
+        },
+        () = stalled => {
+            broker.metrics.limit_hit(Limit::WriteTime);
+            broker.metrics.closed(CloseCode::SLOW.0);
+            tracing::info!(%address, "cut: it reads nothing over HTTP");
+        }
+    }
+}
+
+/// Ends when a response made no progress for the time of a stall.
+async fn stalled(pulse: Arc<Pulse>, stall: Duration) {
+    let mut seen = (None, 0);
+    loop {
+        tokio::time::sleep(stall / 2).await;
+        seen = match pulse.on_its_way() {
+            Some(piece) if seen.0 == Some(piece) => (seen.0, seen.1 + 1),
+            other => (other, 0),
+        };
+        if seen.1 >= 2 {
+            return;
+        }
     }
 }
 
