@@ -27,6 +27,7 @@ pub enum Limit {
     MessageSize,
     Payload,
     PongTime,
+    Schemas,
     SessionRate,
     Store,
     Subscriptions,
@@ -47,6 +48,15 @@ pub enum Drop {
     TooLarge,
 }
 
+/// Why a payload is not of its type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+#[allow(missing_docs, reason = "the words say it")]
+pub enum Undecodable {
+    Malformed,
+    TooDeep,
+    UnknownType,
+}
+
 /// The label of [`Metrics::limit_hits`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct LimitLabel {
@@ -57,6 +67,12 @@ struct LimitLabel {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct DropLabel {
     reason: Drop,
+}
+
+/// The label of [`Metrics::undecodable`].
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct UndecodableLabel {
+    reason: Undecodable,
 }
 
 /// The label of [`Metrics::closed`].
@@ -72,6 +88,7 @@ pub struct Metrics {
     registry: Registry,
     limit_hits: Family<LimitLabel, Counter>,
     dropped: Family<DropLabel, Counter>,
+    undecodable: Family<UndecodableLabel, Counter>,
     closed: Family<CloseLabel, Counter>,
     pub connections: Gauge,
     pub connections_total: Counter,
@@ -84,6 +101,7 @@ pub struct Metrics {
     pub commands_accepted: Counter,
     pub commands_ended: Counter,
     pub report_gaps: Counter,
+    pub not_converted: Counter,
     pub unknown_kinds: Counter,
     pub reports_ignored: Counter,
     pub snapshots: Counter,
@@ -105,6 +123,7 @@ impl Metrics {
             registry: Registry::with_prefix("lamplighter"),
             limit_hits: Family::default(),
             dropped: Family::default(),
+            undecodable: Family::default(),
             closed: Family::default(),
             connections: Gauge::default(),
             connections_total: Counter::default(),
@@ -117,6 +136,7 @@ impl Metrics {
             commands_accepted: Counter::default(),
             commands_ended: Counter::default(),
             report_gaps: Counter::default(),
+            not_converted: Counter::default(),
             unknown_kinds: Counter::default(),
             reports_ignored: Counter::default(),
             snapshots: Counter::default(),
@@ -138,6 +158,8 @@ impl Metrics {
         let registry = &mut self.registry;
         registry.register("limit_hits", "A limit was hit", self.limit_hits.clone());
         registry.register("dropped", "Messages that were dropped, by reason", self.dropped.clone());
+        let help = "Payloads that were not of their type, refused or not, by reason";
+        registry.register("undecodable", help, self.undecodable.clone());
         registry.register("closed", "Sessions that ended, by close code", self.closed.clone());
         registry.register("connections", "Open connections", self.connections.clone());
         registry.register("devices_online", "Devices with a session", self.devices_online.clone());
@@ -179,6 +201,7 @@ impl Metrics {
             ("commands_accepted", "Commands accepted", &self.commands_accepted),
             ("commands_ended", "Commands with a terminal state", &self.commands_ended),
             ("report_gaps", "Jumps in a device's sequence", &self.report_gaps),
+            ("not_converted", "Messages of which no JSON could be made", &self.not_converted),
             ("unknown_kinds", "Envelopes of a kind unknown here", &self.unknown_kinds),
             ("reports_ignored", "Reports on unknown or ended commands", &self.reports_ignored),
             ("snapshots", "Snapshots sent", &self.snapshots),
@@ -197,6 +220,11 @@ impl Metrics {
     /// Counts messages that were dropped.
     pub fn dropped(&self, reason: Drop, count: u64) {
         self.dropped.get_or_create(&DropLabel { reason }).inc_by(count);
+    }
+
+    /// Counts a payload that is not of its type.
+    pub fn undecodable(&self, reason: Undecodable) {
+        self.undecodable.get_or_create(&UndecodableLabel { reason }).inc();
     }
 
     /// Counts a session that ended.

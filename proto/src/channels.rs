@@ -18,6 +18,12 @@ pub const COMMAND_TYPE: &str = "lighting.v1.Command";
 /// Type of `CommandReport.result`.
 pub const RESULT_TYPE: &str = "lighting.v1.CommandResult";
 
+/// The first segment of the channels on which the hub shows values that are not of their type.
+pub const QUARANTINE_PREFIX: &str = "quarantine";
+
+/// Type of the payloads of these channels.
+pub const QUARANTINED_TYPE: &str = "lamplighter.v1.Quarantined";
+
 /// Who may write a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Writer {
@@ -141,6 +147,11 @@ impl DeviceChannel {
 /// `devices.<id>.<at least one segment>`.
 pub fn device_of(channel: &str) -> Option<&str> {
     split(channel).map(|(device, _)| device)
+}
+
+/// Whether the channel is one of those on which the hub shows values that are not of their type.
+pub fn is_quarantine(channel: &str) -> bool {
+    channel.split('.').next() == Some(QUARANTINE_PREFIX)
 }
 
 /// The device and the well-known channel that a full name means.

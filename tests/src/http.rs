@@ -59,6 +59,12 @@ impl Http {
         self.ask(Method::POST, path, Some(body)).await
     }
 
+    /// POST of a body of another kind.
+    pub async fn post_bytes(&self, path: &str, kind: &str, body: Vec<u8>) -> Answer {
+        let request = self.client.post(format!("{}{path}", self.base));
+        self.send(path, request.header("Content-Type", kind).body(body)).await
+    }
+
     /// DELETE.
     pub async fn delete(&self, path: &str) -> Answer {
         self.ask(Method::DELETE, path, None).await
@@ -66,11 +72,15 @@ impl Http {
 
     async fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> Answer {
         let mut request = self.client.request(method, format!("{}{path}", self.base));
-        if !self.token.is_empty() {
-            request = request.bearer_auth(&self.token);
-        }
         if let Some(body) = body {
             request = request.json(body);
+        }
+        self.send(path, request).await
+    }
+
+    async fn send(&self, path: &str, mut request: reqwest::RequestBuilder) -> Answer {
+        if !self.token.is_empty() {
+            request = request.bearer_auth(&self.token);
         }
         let answer = async {
             let response = request.send().await.expect("the hub answers over HTTP");

@@ -39,6 +39,7 @@ pub struct HubBuilder {
     settings: Vec<String>,
     before: Vec<String>,
     folder: Option<PathBuf>,
+    config: String,
 }
 
 /// A running hub, or one that was ended and can be started again. Ends with its value.
@@ -60,6 +61,7 @@ impl Default for HubBuilder {
             settings: SETTINGS.iter().map(|setting| (*setting).to_owned()).collect(),
             before: Vec::new(),
             folder: None,
+            config: String::new(),
         }
     }
 }
@@ -82,6 +84,12 @@ impl HubBuilder {
         let start = format!("{key}=");
         self.settings.retain(|setting| !setting.starts_with(&start));
         self.settings.push(start + value);
+        self
+    }
+
+    /// A configuration file with this text, for what [`HubBuilder::set`] can't say: channel rules.
+    pub fn config(mut self, text: &str) -> Self {
+        text.clone_into(&mut self.config);
         self
     }
 
@@ -262,6 +270,11 @@ impl Hub {
         }
         if builder.memory {
             words.extend(["--store", "memory"].map(str::to_owned));
+        }
+        if !builder.config.is_empty() {
+            let path = self.folder.path().join("hub.toml");
+            fs::write(&path, &builder.config).expect("the folder is ours");
+            words.extend(["--config".to_owned(), path.display().to_string()]);
         }
         for setting in &builder.settings {
             words.extend(["--set".to_owned(), setting.clone()]);

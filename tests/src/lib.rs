@@ -9,7 +9,7 @@
 //! ```
 //!
 //! Read in this order: [`deadline`], [`binaries`], [`hub`], [`stream`], [`client`], [`device`],
-//! [`person`]; then [`raw`], [`relay`], [`http`], [`cli`], [`authority`], [`lamp`].
+//! [`person`]; then [`raw`], [`relay`], [`http`], [`schema`], [`cli`], [`authority`], [`lamp`].
 //!
 //! # Guarantees
 //!
@@ -34,6 +34,8 @@ pub mod device;
 pub mod person;
 
 pub mod http;
+
+pub mod schema;
 
 pub mod raw;
 

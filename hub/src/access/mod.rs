@@ -69,7 +69,7 @@ impl Identity {
             }
             Self::Person { role: Role::Operator, .. } => match owner {
                 Some(_) => writer(channel) == Some(channels::Writer::Operator),
-                None => !channel.starts_with("devices."),
+                None => !channel.starts_with("devices.") && !channels::is_quarantine(channel),
             },
             Self::Person { role: Role::Viewer, .. } => false,
         }
@@ -150,5 +150,6 @@ mod tests {
         assert!(operator.may_publish("city.news"));
         assert!(!operator.may_publish("devices.lamp-1.telemetry"));
         assert!(!operator.may_publish("devices.lamp-1.presence"));
+        assert!(!operator.may_publish("quarantine.city.news"));
     }
 }

@@ -9,7 +9,8 @@
 //! ```
 //!
 //! Read in this order: [`channel`], [`sequence`], [`publish`], [`subscribe`], [`reader`], [`devices`],
-//! [`presence`], [`registry`], [`commands`], [`credentials`], [`restore`], [`loading`], [`room`].
+//! [`presence`], [`registry`], [`schemas`], [`quarantine`], [`commands`], [`credentials`], [`restore`],
+//! [`loading`], [`room`].
 //!
 //! # Locks
 //!
@@ -29,12 +30,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, RwLock};
-use proto::json::Types;
 use proto::{ChannelPattern, DeviceId};
 
 use crate::access::Directory;
 use crate::clock::Now;
-use crate::codec::{Frame, Refusal};
+use crate::codec::{Frame, LiveTypes, Refusal};
 use crate::mailbox::{Budget, Mailbox, Overflow, Queue};
 use crate::metrics::Metrics;
 use crate::router::Router;
@@ -53,6 +53,9 @@ pub mod devices;
 pub mod presence;
 pub mod registry;
 pub mod selector;
+
+pub mod quarantine;
+pub mod schemas;
 
 pub mod commands;
 
@@ -127,7 +130,8 @@ pub struct Broker {
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// Types of payloads.
-    pub types: Arc<Types>,
+    pub types: LiveTypes,
+    pub(crate) schemas: Mutex<schemas::Schemas>,
     pub(crate) rules: Rules,
     pub(crate) channels: RwLock<Channels>,
     pub(crate) sequence: Mutex<sequence::Sequence>,

@@ -91,7 +91,40 @@ impl Broker {
         receipt: &Receipt<'_>,
         wakes: &mut Wakes,
     ) -> Result<(), Refusal> {
-        self.check_payload(&value)?;
+        self.publish_from(&"", now, channel, value, receipt, wakes)
+    }
+
+    /// The same for a value of a peer, which is named where its payload is not of its type.
+    ///
+    /// # Errors
+    /// As [`Broker::publish`].
+    pub fn publish_from(
+        &self,
+        sender: &dyn std::fmt::Display,
+        now: Now,
+        channel: &Channel,
+        value: Value<'_>,
+        receipt: &Receipt<'_>,
+        wakes: &mut Wakes,
+    ) -> Result<(), Refusal> {
+        self.check_length(&value)?;
+        let problem = self.judge_payload(channel, &value)?;
+        let is_new = self.put(now, channel, value, receipt, wakes)?;
+        if let Some(problem) = problem.filter(|_| is_new) {
+            self.show_quarantined(now, channel, &value, &problem, sender, wakes);
+        }
+        Ok(())
+    }
+
+    /// Gives a checked value its place; false if it changed nothing.
+    fn put(
+        &self,
+        now: Now,
+        channel: &Channel,
+        value: Value<'_>,
+        receipt: &Receipt<'_>,
+        wakes: &mut Wakes,
+    ) -> Result<bool, Refusal> {
         let mut draft = Draft::new(&message(channel, &value, value.payload, now));
         let at_once;
         {
@@ -102,7 +135,7 @@ impl Broker {
                 }
                 verdict @ (Verdict::Duplicate | Verdict::Late) => {
                     drop(inner);
-                    return self.publish_old(verdict, value.report, receipt);
+                    return self.publish_old(verdict, value.report, receipt).map(|()| false);
                 }
             };
             if channel.rule.keep == Keep::Merge
@@ -126,7 +159,7 @@ impl Broker {
         if let Some(ticket) = at_once {
             self.committed(vec![ticket]);
         }
-        Ok(())
+        Ok(true)
     }
 
     /// A report that arrived after a newer one, or twice.
@@ -189,7 +222,7 @@ impl Broker {
         })
     }
 
-    fn check_payload(&self, value: &Value<'_>) -> Result<(), Refusal> {
+    fn check_length(&self, value: &Value<'_>) -> Result<(), Refusal> {
         let length = value.payload.len();
         if length > proto::limits::PAYLOAD_BYTES_MAX {
             self.metrics.limit_hit(Limit::Payload);
@@ -198,13 +231,7 @@ impl Broker {
             let text = format!("has {length} bytes; at most {max}");
             return Err(Refusal::new(ErrorCode::StateLimit, "publish.payload", text));
         }
-        if value.type_name.is_empty() {
-            return Ok(());
-        }
-        self.types.check_payload(value.type_name, value.payload).map_err(|error| {
-            self.metrics.dropped(Dropped::BadValue, 1);
-            Refusal::new(ErrorCode::BadValue, "publish.payload", error.to_string())
-        })
+        Ok(())
     }
 
     fn merged(&self, held: &[u8], patch: &[u8]) -> Result<Vec<u8>, Refusal> {

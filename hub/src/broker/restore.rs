@@ -9,7 +9,6 @@ use std::sync::atomic::AtomicU64;
 
 use parking_lot::{Mutex, RwLock};
 use proto::DeviceId;
-use proto::json::Types;
 
 use super::channel::Channels;
 use super::commands::Desk;
@@ -17,11 +16,13 @@ use super::devices::{Device, Devices, Registration};
 use super::loading::Loading;
 use super::registry::operation;
 use super::room::Room;
+use super::schemas::Schemas;
 use super::sequence::Sequence;
 use super::stored::Restart;
 use super::{Broker, Settings, Ticket};
 use crate::access::{Credential, Directory, TokenHash};
 use crate::clock::Now;
+use crate::codec::LiveTypes;
 use crate::ledger::Ledger;
 use crate::mailbox::Budget;
 use crate::metrics::Metrics;
@@ -40,6 +41,8 @@ pub struct Restored {
     pub devices: usize,
     /// Commands.
     pub commands: usize,
+    /// Descriptor sets.
+    pub schemas: usize,
     /// Records that could not be read; each was logged, and stays in the store as it is.
     pub unreadable: usize,
 }
@@ -69,13 +72,16 @@ impl Broker {
             Ok(_) => restored.commands += 1,
             Err(error) => skip("command", &error, &mut restored.unreadable),
         })?;
+        let types = LiveTypes::new(metrics.not_converted.clone());
+        let schemas = Schemas::read(store, &types, &mut restored)?;
         let mut sequence = Sequence::start(random_epoch(), ceiling(store)?);
         let (offset, _) = sequence.advance();
         let restart = Restart { offset, unix_ms: now.unix_ms };
         metrics.values_loading.set(1);
         let broker = Self {
             metrics,
-            types: Arc::new(Types::built_in()),
+            types,
+            schemas: Mutex::new(schemas),
             rules,
             channels: RwLock::new(Channels::to_be_loaded()),
             sequence: Mutex::new(sequence),
@@ -181,7 +187,7 @@ fn from_hex(text: &str) -> Option<TokenHash> {
     Some(TokenHash(hash))
 }
 
-fn skip(what: &str, error: &dyn std::fmt::Display, unreadable: &mut usize) {
+pub(super) fn skip(what: &str, error: &dyn std::fmt::Display, unreadable: &mut usize) {
     *unreadable += 1;
     tracing::error!(record = what, %error, "a stored record can't be read; it is left as it is");
 }

@@ -12,7 +12,7 @@ use proto::envelope::Position;
 use super::channel::Revisions;
 use super::{Broker, Channel};
 use crate::codec::request::Subscription;
-use crate::codec::{Frame, Refusal};
+use crate::codec::{Encoding, Frame, Refusal};
 use crate::mailbox::Mailbox;
 use crate::twin::Recovery;
 
@@ -28,6 +28,8 @@ pub struct Beginning {
     pub recovered: Option<Vec<Arc<Frame>>>,
     /// The last values to send first, if wanted.
     pub snapshot: Option<Revisions>,
+    /// How the content is to be written; none: as the peer's envelopes are.
+    pub encoding: Option<Encoding>,
 }
 
 impl Broker {
@@ -51,7 +53,7 @@ impl Broker {
         // Whoever was here before in this epoch holds all values up to its position.
         let snapshot = (wanted.snapshot && recovered.is_none())
             .then(|| Revisions { after: since.unwrap_or(0), up_to: position.offset });
-        Ok(Beginning { position, recovered, snapshot })
+        Ok(Beginning { position, recovered, snapshot, encoding: wanted.encoding })
     }
 
     /// Ends a subscription, if there was one.

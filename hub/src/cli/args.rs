@@ -57,6 +57,9 @@ pub(crate) enum Command {
     /// Issue, list or revoke tokens of people and programs
     #[command(subcommand)]
     Token(TokenCommand),
+    /// Add, list or remove descriptor sets: the types of payloads
+    #[command(subcommand)]
+    Schema(super::schema::SchemaCommand),
     /// Ask whether the hub is ready
     Status(StatusArgs),
     /// Print a completion script for a shell

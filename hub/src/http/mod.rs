@@ -4,8 +4,8 @@
 //! is wrong. Everything below `/v1` needs a bearer token (RFC 6750); reading is for every person,
 //! changing for operators.
 //!
-//! Read [`auth`], then [`problem`], then the resources: [`devices`], [`twin`], [`commands`],
-//! [`tokens`], [`health`].
+//! Read [`auth`], then [`problem`] and [`negotiate`], then the resources: [`devices`], [`twin`],
+//! [`commands`], [`tokens`], [`schemas`], [`health`].
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -20,7 +20,9 @@ pub mod auth;
 pub mod commands;
 pub mod devices;
 pub mod health;
+pub mod negotiate;
 pub mod problem;
+pub mod schemas;
 pub mod tokens;
 pub mod twin;
 
@@ -46,6 +48,8 @@ pub fn router(api: Api) -> Router {
         .route("/v1/devices/{id}", get(devices::one).delete(devices::remove))
         .route("/v1/devices/{id}/twin", get(twin::of_device))
         .route("/v1/commands/{id}", get(commands::one))
+        .route("/v1/schemas", post(schemas::add).get(schemas::list))
+        .route("/v1/schemas/{name}", get(schemas::one).delete(schemas::remove))
         .route("/v1/tokens", post(tokens::issue).get(tokens::list))
         .route("/v1/tokens/{id}", delete(tokens::revoke))
         .fallback(problem::no_route)

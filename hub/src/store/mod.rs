@@ -76,12 +76,14 @@ pub enum Table {
     Device = b'd',
     /// The hashes of the tokens that let peers in.
     Token = b't',
+    /// The descriptor sets that operators added.
+    Schema = b's',
 }
 
 impl Table {
     /// All tables.
-    pub const ALL: [Self; 5] =
-        [Self::Meta, Self::LastValue, Self::Command, Self::Device, Self::Token];
+    pub const ALL: [Self; 6] =
+        [Self::Meta, Self::LastValue, Self::Command, Self::Device, Self::Token, Self::Schema];
 
     /// The first byte of every stored key of this table.
     const fn prefix(self) -> u8 {

@@ -245,7 +245,7 @@ fn put(
         _ if request != 0 => Receipt::Answer(&peer.mailbox, request),
         _ => Receipt::None,
     };
-    broker.publish(now, &channel, value, &receipt, wakes)
+    broker.publish_from(&peer.identity, now, &channel, value, &receipt, wakes)
 }
 
 fn subscribe(

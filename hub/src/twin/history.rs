@@ -50,6 +50,13 @@ impl History {
         self.forgotten = self.forgotten.max(up_to);
     }
 
+    /// Every message forgets in which other forms it was read.
+    pub fn renew(&mut self) {
+        for (_, frame) in &mut self.kept {
+            *frame = Arc::new(frame.renewed());
+        }
+    }
+
     /// What came after an offset.
     pub fn since(&self, offset: u64) -> Recovery<'_> {
         if offset < self.forgotten {

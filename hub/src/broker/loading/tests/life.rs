@@ -213,7 +213,8 @@ impl Life {
     /// Names of the channels in a snapshot, in its order.
     pub(super) fn snapshot_with(&self, pattern: &str, mailbox: &Arc<Mailbox>) -> Vec<String> {
         let pattern = ChannelPattern::parse(pattern).expect("valid");
-        let wanted = Subscription { pattern: pattern.clone(), since: None, snapshot: true };
+        let wanted =
+            Subscription { pattern: pattern.clone(), since: None, snapshot: true, encoding: None };
         let beginning = self.broker.subscribe(&wanted, mailbox).expect("there is room");
         let mut reader = Reader::default();
         reader.begin(&pattern, beginning);
