@@ -24,7 +24,7 @@ use crate::metrics::Metrics;
 use crate::store::{
     MemoryStore, Operation, Records, Store, StoreError, Table, Visitor, Writer, WriterSettings,
 };
-use crate::twin::{Keep, ReportId, Rule, Rules};
+use crate::twin::{Keep, ReportId, Rule, Rules, Undecodable};
 
 /// A store that several lives use, with a hook into its reading.
 #[derive(Debug, Default, Clone)]
@@ -104,6 +104,7 @@ impl Life {
             history_count: 4,
             history_age: Duration::from_secs(60),
             durable: true,
+            undecodable: Undecodable::Refuse,
         };
         let rules = Rules::with_built_in(vec![merging]);
         let metrics = Arc::new(Metrics::new());
