@@ -244,7 +244,7 @@ impl Broker {
     /// There is none of this name, another set imports from it, or, unless `force`, a channel rule
     /// names one of its messages.
     pub async fn remove_schema(&self, name: &str, force: bool) -> Result<(), Refusal> {
-        let wait = {
+        let (messages, wait) = {
             let mut schemas = self.schemas.lock();
             let Some(held) = schemas.held.remove(name) else { return Err(no_such(name)) };
             let types = match self.types_without(&schemas, &held, force) {
@@ -264,9 +264,9 @@ impl Broker {
                 return Err(refusal);
             }
             self.types.replace(types);
-            self.renew(&held.set.messages());
-            wait
+            (held.set.messages(), wait)
         };
+        self.renew(&messages);
         durable(wait).await
     }
 
