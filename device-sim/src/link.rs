@@ -148,6 +148,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + std::fmt::Debug> Stream for S {}
 #[derive(Debug)]
 pub struct Link {
     socket: WebSocketStream<Box<dyn Stream>>,
+    /// The message that began with Welcome, if more stood in it: commands that waited.
+    first: Option<Bytes>,
 }
 
 impl Link {
@@ -201,7 +203,7 @@ impl Link {
             .max_message_size(Some(limits::MESSAGE_BYTES_MAX * 4));
         let (socket, _) =
             client_async_with_config(request, stream, Some(config)).await.map_err(Box::new)?;
-        let mut link = Self { socket };
+        let mut link = Self { socket, first: None };
         let admitted = link.greet(token, boot).await?;
         Ok((link, Admitted { resumed, ..admitted }))
     }
@@ -212,13 +214,13 @@ impl Link {
         let hello = Hello { protocol, token, boot, ready: true, agent, ..Hello::default() };
         self.send(&encode(0, Kind::Hello(hello))).await?;
         let bytes = self.next().await?;
-        let first = Batch::parse(&bytes).ok().and_then(|mut batch| batch.next());
-        match first.map(|envelope| envelope.kind) {
-            Some(Kind::Welcome(welcome)) => Ok(Admitted {
-                epoch: welcome.epoch,
-                reconnect_window_s: welcome.reconnect_window_s,
-                resumed: false,
-            }),
+        let mut batch = Batch::parse(&bytes).into_iter().flatten();
+        match batch.next().map(|envelope| envelope.kind) {
+            Some(Kind::Welcome(welcome)) => {
+                let (epoch, reconnect_window_s) = (welcome.epoch, welcome.reconnect_window_s);
+                self.first = batch.next().is_some().then(|| bytes.clone());
+                Ok(Admitted { epoch, reconnect_window_s, resumed: false })
+            }
             Some(kind) => Err(LinkError::Greeting(kind.name())),
             None => Err(LinkError::Greeting("nothing that can be read")),
         }
@@ -250,11 +252,15 @@ impl Link {
         Ok(self.socket.flush().await.map_err(Box::new)?)
     }
 
-    /// The next binary message. Dropping the future loses nothing.
+    /// The next binary message, also that of Welcome if more stood in it. Dropping the future loses
+    /// nothing.
     ///
     /// # Errors
     /// The connection ended.
     pub async fn next(&mut self) -> Result<Bytes, LinkError> {
+        if let Some(first) = self.first.take() {
+            return Ok(first);
+        }
         loop {
             match self.socket.next().await {
                 Some(Ok(Message::Binary(bytes))) => return Ok(bytes),

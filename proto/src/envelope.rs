@@ -95,6 +95,12 @@ impl CommandState {
         self.number() >= Self::Succeeded.number()
     }
 
+    /// The state that people know by this word.
+    pub fn from_word(word: &str) -> Option<Self> {
+        let states = (Self::Accepted.number()..=Self::Unknown.number()).map(Self::from_number);
+        states.into_iter().find(|state| state.word() == word)
+    }
+
     /// The word that people see.
     pub const fn word(self) -> &'static str {
         match self {

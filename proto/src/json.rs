@@ -45,14 +45,14 @@ mod write;
 
 pub use compatibility::{Incompatibility, incompatibilities};
 pub use sets::DescriptorSet;
-pub use strict::parse;
+pub use strict::{parse, parse_within};
 pub use types::{PayloadError, Types, TypesError};
 pub use write::{message_json, snapshot_json, value_json};
 
 /// Why a text is not JSON for this protocol, or doesn't fit the schema.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum JsonError {
-    /// Over [`limits::MESSAGE_BYTES_MAX`], or over [`limits::ENVELOPES_PER_MESSAGE_MAX`] lines.
+    /// Over the bound for it, mostly [`limits::MESSAGE_BYTES_MAX`], or over [`limits::ENVELOPES_PER_MESSAGE_MAX`] lines.
     TooLong,
     /// Nested over [`limits::NESTING_MAX`] deep.
     TooDeep,

@@ -1,6 +1,6 @@
 //! The HTTP side of a hub, asked with a bearer token.
 
-use reqwest::{Client, Method};
+use reqwest::{Client, Method, RequestBuilder};
 use serde_json::Value;
 
 use crate::deadline::{PATIENCE, within};
@@ -19,6 +19,8 @@ pub struct Http {
 pub struct Answer {
     /// 201, 404, …
     pub status: u16,
+    /// The entity tag with its quotes; empty without one.
+    pub etag: String,
     /// The whole body.
     pub body: String,
 }
@@ -49,6 +51,11 @@ impl Http {
         Self { client, base, token: token.to_owned() }
     }
 
+    /// Scheme, host and port.
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
     /// GET.
     pub async fn get(&self, path: &str) -> Answer {
         self.ask(Method::GET, path, None).await
@@ -61,8 +68,8 @@ impl Http {
 
     /// POST of a body of another kind.
     pub async fn post_bytes(&self, path: &str, kind: &str, body: Vec<u8>) -> Answer {
-        let request = self.client.post(format!("{}{path}", self.base));
-        self.send(path, request.header("Content-Type", kind).body(body)).await
+        let request = self.request(Method::POST, path);
+        finish(path, request.header("Content-Type", kind).body(body)).await
     }
 
     /// DELETE.
@@ -70,23 +77,46 @@ impl Http {
         self.ask(Method::DELETE, path, None).await
     }
 
-    async fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> Answer {
-        let mut request = self.client.request(method, format!("{}{path}", self.base));
-        if let Some(body) = body {
-            request = request.json(body);
+    /// Any method with any headers, and a body of JSON if it isn't `null`.
+    pub async fn call(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &Value,
+    ) -> Answer {
+        let method = Method::from_bytes(method.as_bytes()).expect("a method");
+        let mut request = self.request(method, path);
+        if !body.is_null() {
+            request = request.body(body.to_string());
+            if !headers.iter().any(|(name, _)| *name == "content-type") {
+                request = request.header("content-type", "application/json");
+            }
         }
-        self.send(path, request).await
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        finish(path, request).await
     }
 
-    async fn send(&self, path: &str, mut request: reqwest::RequestBuilder) -> Answer {
-        if !self.token.is_empty() {
-            request = request.bearer_auth(&self.token);
-        }
-        let answer = async {
-            let response = request.send().await.expect("the hub answers over HTTP");
-            let status = response.status().as_u16();
-            Answer { status, body: response.text().await.expect("a body of text") }
-        };
-        within(PATIENCE, path, answer).await
+    async fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> Answer {
+        let request = self.request(method, path);
+        finish(path, if let Some(body) = body { request.json(body) } else { request }).await
     }
+
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        let request = self.client.request(method, format!("{}{path}", self.base));
+        if self.token.is_empty() { request } else { request.bearer_auth(&self.token) }
+    }
+}
+
+async fn finish(path: &str, request: RequestBuilder) -> Answer {
+    let answer = async {
+        let response = request.send().await.expect("the hub answers over HTTP");
+        let status = response.status().as_u16();
+        let etag = response.headers().get("etag").and_then(|tag| tag.to_str().ok());
+        let etag = etag.unwrap_or_default().to_owned();
+        Answer { status, etag, body: response.text().await.expect("a body of text") }
+    };
+    within(PATIENCE, path, answer).await
 }

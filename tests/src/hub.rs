@@ -39,7 +39,7 @@ pub struct HubBuilder {
     settings: Vec<String>,
     before: Vec<String>,
     folder: Option<PathBuf>,
-    config: String,
+    config_text: Option<String>,
 }
 
 /// A running hub, or one that was ended and can be started again. Ends with its value.
@@ -61,7 +61,7 @@ impl Default for HubBuilder {
             settings: SETTINGS.iter().map(|setting| (*setting).to_owned()).collect(),
             before: Vec::new(),
             folder: None,
-            config: String::new(),
+            config_text: None,
         }
     }
 }
@@ -87,12 +87,6 @@ impl HubBuilder {
         self
     }
 
-    /// A configuration file with this text, for what [`HubBuilder::set`] can't say: channel rules.
-    pub fn config(mut self, text: &str) -> Self {
-        text.clone_into(&mut self.config);
-        self
-    }
-
     /// Another program than the hub as it is.
     pub fn binary(mut self, path: &Path) -> Self {
         path.clone_into(&mut self.binary);
@@ -102,6 +96,12 @@ impl HubBuilder {
     /// Runs the hub under a program, as in `strace -f -o FILE`.
     pub fn under(mut self, words: &[&str]) -> Self {
         self.before = words.iter().map(|word| (*word).to_owned()).collect();
+        self
+    }
+
+    /// A configuration file with this text, for what no single key can say.
+    pub fn config_text(mut self, text: &str) -> Self {
+        self.config_text = Some(text.to_owned());
         self
     }
 
@@ -271,9 +271,9 @@ impl Hub {
         if builder.memory {
             words.extend(["--store", "memory"].map(str::to_owned));
         }
-        if !builder.config.is_empty() {
+        if let Some(text) = &builder.config_text {
             let path = self.folder.path().join("hub.toml");
-            fs::write(&path, &builder.config).expect("the folder is ours");
+            fs::write(&path, text).expect("the folder is ours");
             words.extend(["--config".to_owned(), path.display().to_string()]);
         }
         for setting in &builder.settings {

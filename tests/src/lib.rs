@@ -35,6 +35,8 @@ pub mod person;
 
 pub mod http;
 
+pub mod issuer;
+
 pub mod schema;
 
 pub mod raw;

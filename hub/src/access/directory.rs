@@ -4,11 +4,14 @@
 //! credential is gone at once, and the caller ends its sessions.
 
 use std::collections::HashMap;
+use std::time::{Duration, Instant};
 
 use proto::DeviceId;
 use serde::{Deserialize, Serialize};
 
-use super::{Identity, Role, TokenHash};
+use super::jwt::Issued;
+use super::{Identity, Roles, TokenHash};
+use crate::clock::Now;
 
 /// Names a credential without revealing it: the first 8 bytes of its hash, in hex.
 pub type CredentialId = String;
@@ -21,8 +24,8 @@ pub enum Subject {
     Device(String),
     /// An operator or a dashboard.
     Person {
-        /// What it may do.
-        role: Role,
+        /// The name of the role that says what it may do.
+        role: String,
         /// For people.
         name: String,
     },
@@ -37,13 +40,44 @@ pub struct Credential {
     pub created_unix_ms: u64,
 }
 
+/// What a credential that is accepted makes of a peer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Admission {
+    /// Who it is.
+    pub identity: Identity,
+    /// The token of this hub that it presented, if it was one.
+    pub token: Option<TokenHash>,
+    /// Who stands for it, if an issuer does, and ms since 1970 from when on nobody does.
+    pub issued: Option<Box<(Issued, u64)>>,
+}
+
+impl Admission {
+    /// By a token of this hub.
+    pub fn by_token(identity: Identity, token: TokenHash) -> Self {
+        Self { identity, token: Some(token), issued: None }
+    }
+
+    /// By a client certificate.
+    pub fn by_certificate(device: &DeviceId) -> Self {
+        Self { identity: Identity::Device(device.clone()), token: None, issued: None }
+    }
+
+    /// When it ends by itself, if it does.
+    pub fn ends(&self, now: Now) -> Option<Instant> {
+        let (_, ends_unix_ms) = self.issued.as_deref()?;
+        let left = Duration::from_millis(ends_unix_ms.saturating_sub(now.unix_ms));
+        Some(now.mono + left)
+    }
+}
+
 impl Credential {
-    /// What a peer that presents it is.
-    pub fn identity(&self) -> Option<Identity> {
+    /// What a peer that presents it is; nobody, if its role doesn't exist any more.
+    pub fn identity(&self, roles: &Roles) -> Option<Identity> {
         match &self.subject {
             Subject::Device(id) => DeviceId::parse(id).ok().map(Identity::Device),
             Subject::Person { role, name } => {
-                Some(Identity::Person { role: *role, name: name.clone() })
+                let role = roles.get(role)?.clone();
+                Some(Identity::Person { role, name: name.clone() })
             }
         }
     }
@@ -110,16 +144,36 @@ mod tests {
     #[test]
     fn a_token_is_found_by_its_hash_until_it_is_removed() {
         let token = Token::generate();
-        let subject = Subject::Person { role: Role::Viewer, name: "wall".to_owned() };
+        let subject = Subject::Person { role: "viewer".to_owned(), name: "wall".to_owned() };
         let mut directory = Directory::default();
         directory.insert(token.hash(), Credential { subject, created_unix_ms: 1 });
 
-        let found = directory.find(&token.hash()).and_then(Credential::identity);
+        let found = directory.find(&token.hash());
+        let found = found.and_then(|credential| credential.identity(&Roles::default()));
         assert_eq!(found.map(|identity| identity.to_string()), Some("viewer wall".to_owned()));
 
         let id = credential_id(&token.hash());
         assert_eq!(directory.people()[0].0, id);
         assert_eq!(directory.remove_where(|hash, _| credential_id(hash) == id).len(), 1);
         assert!(directory.find(&token.hash()).is_none());
+    }
+
+    #[test]
+    fn a_token_that_was_stored_before_there_were_roles_still_counts() {
+        for role in ["operator", "viewer"] {
+            let stored = format!(
+                r#"{{"subject":{{"person":{{"role":"{role}","name":"ann"}}}},"created_unix_ms":1}}"#
+            );
+            let credential: Credential = serde_json::from_str(&stored).expect("a record");
+            let identity = credential.identity(&Roles::default()).expect("a built-in role");
+            assert_eq!(identity.to_string(), format!("{role} ann"));
+        }
+    }
+
+    #[test]
+    fn a_token_whose_role_is_gone_is_nobodys() {
+        let subject = Subject::Person { role: "gone".to_owned(), name: "ann".to_owned() };
+        let credential = Credential { subject, created_unix_ms: 1 };
+        assert_eq!(credential.identity(&Roles::default()), None);
     }
 }

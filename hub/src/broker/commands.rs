@@ -7,18 +7,22 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use proto::envelope::{Ack, CommandUpdate, Deliver, Envelope, ErrorCode, Kind};
+use proto::envelope::{CommandUpdate, Deliver, Envelope, ErrorCode, Kind};
 use proto::wire::Encode as _;
 use proto::{CommandId, DeviceId, channels};
 
+use tokio::sync::oneshot;
+
+use super::asker::{Asker, answered};
 use super::devices::{DevicePeer, Peer};
 use super::registry::operation;
 use super::{Broker, Ticket};
+use crate::access::Identity;
 use crate::clock::Now;
 use crate::codec::request::{Report, Sending};
-use crate::codec::{Refusal, encode, outbound};
+use crate::codec::{Refusal, encode};
 use crate::ledger::{self, Effect, Input, Ledger, ReplyToken};
-use crate::mailbox::{Mailbox, Wakes};
+use crate::mailbox::Wakes;
 use crate::metrics::Limit;
 use crate::store::Table;
 
@@ -29,7 +33,7 @@ const REPLIES_MAX: usize = 100_000;
 #[derive(Debug)]
 pub struct Desk {
     pub(crate) ledger: Ledger,
-    replies: HashMap<ReplyToken, (Arc<Mailbox>, u64)>,
+    replies: HashMap<ReplyToken, Asker>,
     next_reply: u64,
 }
 
@@ -38,11 +42,11 @@ impl Desk {
         Self { ledger, replies: HashMap::new(), next_reply: 0 }
     }
 
-    fn token(&mut self, mailbox: &Arc<Mailbox>, request: u64) -> ReplyToken {
+    fn token(&mut self, asker: Asker) -> ReplyToken {
         self.next_reply += 1;
         let token = ReplyToken(self.next_reply);
         if self.replies.len() < REPLIES_MAX {
-            self.replies.insert(token, (mailbox.clone(), request));
+            self.replies.insert(token, asker);
         }
         token
     }
@@ -58,6 +62,31 @@ impl Broker {
         now: Now,
         peer: &Peer,
         request: u64,
+        sending: Sending<'_>,
+    ) -> Result<(), Refusal> {
+        self.accept(now, &peer.identity, Asker::peer(peer, request), sending)
+    }
+
+    /// Accepts a command, and waits until it is durable.
+    ///
+    /// # Errors
+    /// As [`Broker::send`], and whatever the ledger refuses.
+    pub async fn send_and_wait(
+        &self,
+        now: Now,
+        identity: &Identity,
+        sending: Sending<'_>,
+    ) -> Result<ledger::Accepted, Refusal> {
+        let (asker, answer) = oneshot::channel();
+        self.accept(now, identity, Asker::Task(asker), sending)?;
+        answered(answer).await
+    }
+
+    fn accept(
+        &self,
+        now: Now,
+        identity: &Identity,
+        asker: Asker,
         sending: Sending<'_>,
     ) -> Result<(), Refusal> {
         if !self.devices.lock().contains_key(&sending.device) {
@@ -77,25 +106,66 @@ impl Broker {
         let command = ledger::NewCommand {
             command: CommandId::from_bytes(uuid::Uuid::now_v7().into_bytes()),
             device: sending.device,
-            sender: peer.identity.to_string().into(),
+            sender: identity.to_string().into(),
             request_id: some(sending.request_id),
             supersede_key: some(sending.supersede_key),
             type_name: sending.type_name.into(),
             payload: bytes::Bytes::copy_from_slice(&payload),
             ttl: Duration::from_secs(u64::from(sending.ttl_s)),
-            reply: desk.token(&peer.mailbox, request),
+            reply: desk.token(asker),
         };
         self.drive(now, &mut desk, &mut wakes, Input::Accept(command));
         Ok(())
     }
 
     /// Withdraws a command that was not sent. The answer goes to the peer's mailbox.
-    pub fn cancel(&self, now: Now, peer: &Peer, request: u64, command: CommandId) {
+    ///
+    /// # Errors
+    /// The command is for a device that the peer may not command.
+    pub fn cancel(
+        &self,
+        now: Now,
+        peer: &Peer,
+        request: u64,
+        command: CommandId,
+    ) -> Result<(), Refusal> {
+        self.withdraw(now, &peer.identity, Asker::peer(peer, request), command)
+    }
+
+    /// Withdraws a command that was not sent, and waits until that is durable.
+    ///
+    /// # Errors
+    /// There is no such command, it is for a device that the identity may not command, it was sent, or
+    /// it has ended.
+    pub async fn cancel_and_wait(
+        &self,
+        now: Now,
+        identity: &Identity,
+        command: CommandId,
+    ) -> Result<ledger::Accepted, Refusal> {
+        let (asker, answer) = oneshot::channel();
+        self.withdraw(now, identity, Asker::Task(asker), command)?;
+        answered(answer).await
+    }
+
+    fn withdraw(
+        &self,
+        now: Now,
+        identity: &Identity,
+        asker: Asker,
+        command: CommandId,
+    ) -> Result<(), Refusal> {
         let mut wakes = Wakes::default();
         let mut desk = self.desk.lock();
-        let reply = desk.token(&peer.mailbox, request);
-        let by = peer.identity.to_string().into();
+        let device = desk.ledger.command(&command).map(|view| view.device().clone());
+        if device.is_some_and(|device| !identity.may_command(&device)) {
+            let text = "this identity may not command the device";
+            return Err(Refusal::new(ErrorCode::NotPermitted, "cancel.command", text));
+        }
+        let reply = desk.token(asker);
+        let by = identity.to_string().into();
         self.drive(now, &mut desk, &mut wakes, Input::Cancel { command, by, reply });
+        Ok(())
     }
 
     /// Takes a device's word on a command. It is acknowledged once it needs no repeating.
@@ -109,7 +179,7 @@ impl Broker {
     ) {
         let mut wakes = Wakes::default();
         let mut desk = self.desk.lock();
-        let reply = (request != 0).then(|| desk.token(&peer.mailbox, request));
+        let reply = (request != 0).then(|| desk.token(Asker::peer(peer, request)));
         let ignored = desk.ledger.stats().reports_ignored;
         let input = Input::Report(ledger::Report {
             device: session.id.clone(),
@@ -187,8 +257,8 @@ impl Broker {
             }
             Effect::Update(update) => self.say_update(now, &update, wakes),
             Effect::Reply { token, answer } => {
-                if let Some((mailbox, request)) = desk.replies.remove(&token) {
-                    wakes.add(mailbox.answer(reply(request, &answer)));
+                if let Some(asker) = desk.replies.remove(&token) {
+                    asker.answer(answer, wakes);
                 }
                 match answer {
                     Err(ledger::Refusal::QueueFull) => self.metrics.limit_hit(Limit::CommandQueue),
@@ -200,10 +270,8 @@ impl Broker {
                 }
             }
             Effect::AckReport { token, .. } => {
-                if let Some((mailbox, request)) = desk.replies.remove(&token) {
-                    let ack = Ack { durable: true, ..Ack::default() };
-                    let ack = encode(&Envelope { request, kind: Kind::Ack(ack) });
-                    wakes.add(mailbox.answer(ack));
+                if let Some(asker) = desk.replies.remove(&token) {
+                    asker.acknowledge(wakes);
                 }
             }
         }
@@ -268,6 +336,25 @@ impl Broker {
         self.desk.lock().ledger.command(command).map(look)
     }
 
+    /// Looks at commands that `wants` picks, newest first: at up to `limit` of them, from before `cursor`
+    /// on. Returns what `look` made of them, and whether there are more. Costs a walk over all.
+    pub fn with_commands<R>(
+        &self,
+        wants: impl Fn(&ledger::CommandView<'_>) -> bool,
+        cursor: Option<&CommandId>,
+        limit: usize,
+        look: impl FnMut(ledger::CommandView<'_>) -> R,
+    ) -> (Vec<R>, bool) {
+        let desk = self.desk.lock();
+        let after = |id: CommandId| cursor.is_none_or(|cursor| id < *cursor);
+        let mut found: Vec<_> =
+            desk.ledger.commands().filter(|view| after(view.id()) && wants(view)).collect();
+        // Ids begin with the time of acceptance.
+        found.sort_unstable_by_key(|view| std::cmp::Reverse(view.id()));
+        let more = found.len() > limit;
+        (found.into_iter().take(limit).map(look).collect(), more)
+    }
+
     /// Commands that wait for a device or run on it.
     pub fn waiting_commands(&self, device: &DeviceId) -> usize {
         self.desk.lock().ledger.queue(device).count()
@@ -276,31 +363,4 @@ impl Broker {
 
 fn some(text: &str) -> Option<Arc<str>> {
     (!text.is_empty()).then(|| text.into())
-}
-
-fn reply(request: u64, answer: &Result<ledger::Accepted, ledger::Refusal>) -> bytes::Bytes {
-    match answer {
-        Ok(accepted) => {
-            let text = accepted.command.text();
-            let (command, state) = (text.as_str(), accepted.state);
-            let ack = Ack { command, state, durable: true, ..Ack::default() };
-            encode(&Envelope { request, kind: Kind::Ack(ack) })
-        }
-        Err(error) => outbound::refusal(request, &refusal(*error)),
-    }
-}
-
-fn refusal(error: ledger::Refusal) -> Refusal {
-    use ledger::Refusal as Why;
-    let (code, field, retry_after_ms) = match error {
-        Why::AlreadyEnded { .. } | Why::AlreadySent => (ErrorCode::Conflict, "cancel.command", 0),
-        Why::Busy => (ErrorCode::Unavailable, "", 5_000),
-        Why::Conflict => (ErrorCode::Conflict, "send.request_id", 0),
-        Why::NotFound => (ErrorCode::NotFound, "cancel.command", 0),
-        Why::QueueFull => (ErrorCode::QueueFull, "send.device", 60_000),
-        Why::StoreFull => (ErrorCode::Unavailable, "", 5_000),
-        Why::TooLong { field, .. } => (ErrorCode::BadValue, field, 0),
-        Why::TtlOutOfRange { .. } => (ErrorCode::BadValue, "send.ttl_s", 0),
-    };
-    Refusal::retry(code, field, error.to_string(), retry_after_ms)
 }

@@ -1,12 +1,15 @@
 //! Who a peer is, by what it presents; and the tokens of operators and dashboards.
 
+use std::sync::Arc;
+
 use proto::envelope::ErrorCode;
 use proto::{CloseCode, DeviceId};
 
 use super::registry::{durable, json, operation};
 use super::{Broker, Ticket};
 use crate::access::directory::credential_id;
-use crate::access::{Credential, CredentialId, Identity, Role, Subject, Token, TokenHash};
+use crate::access::jwt;
+use crate::access::{Admission, Credential, CredentialId, Identity, Role, Subject, Token};
 use crate::clock::Now;
 use crate::codec::Refusal;
 use crate::store::Table;
@@ -37,46 +40,98 @@ impl Broker {
         now: Now,
         token: &str,
         certificate: &Certificate,
-    ) -> Result<(Identity, Option<TokenHash>), CloseCode> {
+    ) -> Result<Admission, CloseCode> {
         if token.is_empty() {
             return match certificate {
                 Certificate::Device(id) if self.register_itself(now, id) => {
-                    Ok((Identity::Device(id.clone()), None))
+                    Ok(Admission::by_certificate(id))
                 }
                 Certificate::Device(_) => Err(CloseCode::REVOKED),
                 Certificate::None | Certificate::Unusable => Err(CloseCode::BAD_CREDENTIAL),
             };
         }
-        let (identity, hash) = self.identify(token).ok_or(CloseCode::BAD_CREDENTIAL)?;
-        match (&identity, certificate) {
+        let admission = self.identify(now, token)?;
+        match (&admission.identity, certificate) {
             // A certificate and a token that name different devices: someone carries another's token.
             (Identity::Device(id), Certificate::Device(other)) if id != other => {
                 Err(CloseCode::BAD_CREDENTIAL)
             }
-            _ => Ok((identity, Some(hash))),
+            _ => Ok(admission),
         }
     }
 
     /// The identity behind a token.
-    pub fn identify(&self, token: &str) -> Option<(Identity, TokenHash)> {
+    ///
+    /// # Errors
+    /// [`CloseCode::BAD_CREDENTIAL`], or [`CloseCode::REVOKED`] if the role of the token is gone.
+    pub fn identify(&self, now: Now, token: &str) -> Result<Admission, CloseCode> {
         if token.len() > proto::limits::TOKEN_BYTES_MAX {
-            return None;
+            return Err(CloseCode::BAD_CREDENTIAL);
+        }
+        if jwt::looks_like_one(token) {
+            return self.identify_issued(now, token);
         }
         let hash = Token::presented(token).hash();
-        let identity = self.directory.read().find(&hash).and_then(Credential::identity)?;
-        Some((identity, hash))
+        let directory = self.directory.read();
+        let credential = directory.find(&hash).ok_or(CloseCode::BAD_CREDENTIAL)?;
+        let identity = credential.identity(&self.policy().roles).ok_or(CloseCode::REVOKED)?;
+        Ok(Admission::by_token(identity, hash))
+    }
+
+    /// The identity behind a token of an issuer.
+    fn identify_issued(&self, now: Now, token: &str) -> Result<Admission, CloseCode> {
+        let policy = self.policy();
+        let unix_s = now.unix_ms / 1000;
+        let claims =
+            jwt::verify(&policy.issuers, &policy.roles, unix_s, token).map_err(|fault| {
+                tracing::debug!(%fault, "a token of an issuer was refused");
+                match fault {
+                    jwt::Fault::Disabled => CloseCode::REVOKED,
+                    _ => CloseCode::BAD_CREDENTIAL,
+                }
+            })?;
+        let identity = Identity::Person { role: claims.role, name: claims.issued.name() };
+        let issued = Some(Box::new((claims.issued, claims.ends_unix_ms)));
+        Ok(Admission { identity, token: None, issued })
+    }
+
+    /// The role of this name.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn role(&self, name: &str) -> Result<Arc<Role>, Refusal> {
+        let policy = self.policy();
+        policy.roles.get(name).cloned().ok_or_else(|| {
+            let text = format!("is no role of this hub; there are {}", policy.roles.names());
+            Refusal::new(ErrorCode::BadValue, "role", text)
+        })
+    }
+
+    /// The role of the token with this id.
+    ///
+    /// # Errors
+    /// There is no such token, or its role is gone.
+    pub fn role_of_token(&self, id: &str) -> Result<Arc<Role>, Refusal> {
+        let known = self.directory.read().people().into_iter().find(|(known, _)| known == id);
+        match known.map(|(_, credential)| credential.subject) {
+            Some(Subject::Person { role, .. }) => self.role(&role),
+            Some(Subject::Device(_)) | None => {
+                Err(Refusal::new(ErrorCode::NotFound, "identity", "no such token"))
+            }
+        }
     }
 
     /// Issues a token to a person or a program; shown here and never again. Waits for the disk.
     ///
     /// # Errors
-    /// The name is empty or too long, or there are too many tokens.
+    /// There is no such role, the name is empty or too long, or there are too many tokens.
     pub async fn issue_token(
         &self,
         now: Now,
-        role: Role,
+        role: &str,
         name: &str,
     ) -> Result<(CredentialId, Token), Refusal> {
+        self.role(role)?;
         if name.is_empty() || name.len() > NAME_BYTES_MAX || name.chars().any(char::is_control) {
             let text = format!("needs 1 to {NAME_BYTES_MAX} bytes without control characters");
             return Err(Refusal::new(ErrorCode::BadValue, "name", text));
@@ -111,7 +166,7 @@ impl Broker {
         let Some((hash, _)) = removed.first() else {
             return Err(Refusal::new(ErrorCode::NotFound, "id", "no such token"));
         };
-        self.close_sessions(CloseCode::REVOKED, |entry| entry.token == Some(*hash));
+        self.close_sessions(CloseCode::REVOKED, |entry| entry.admission.token == Some(*hash));
         let (done, wait) = tokio::sync::oneshot::channel();
         let operation = operation(Table::Token, &hash.0, None);
         self.submit(vec![operation], Some(Ticket::Waiter(done)))?;
@@ -120,7 +175,7 @@ impl Broker {
 }
 
 /// The record of a person's token.
-pub(crate) fn person(role: Role, name: &str, now: Now) -> Credential {
-    let subject = Subject::Person { role, name: name.to_owned() };
+pub(crate) fn person(role: &str, name: &str, now: Now) -> Credential {
+    let subject = Subject::Person { role: role.to_owned(), name: name.to_owned() };
     Credential { subject, created_unix_ms: now.unix_ms }
 }

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use proto::{ChannelName, CloseCode, DeviceId, channels};
 
 use super::{Broker, Channel};
-use crate::access::{Identity, TokenHash};
+use crate::access::{Admission, Identity, TokenHash};
 use crate::clock::Now;
 use crate::ledger;
 use crate::mailbox::{Mailbox, Wakes};
@@ -97,10 +97,8 @@ pub(crate) type Devices = HashMap<DeviceId, Device>;
 /// A session of any peer, for lists and for ending it.
 #[derive(Debug)]
 pub struct SessionEntry {
-    /// Who.
-    pub identity: Identity,
-    /// The credential that it came with; ends the session when it is revoked.
-    pub token: Option<TokenHash>,
+    /// Who, and by which credential; ends the session when that is revoked.
+    pub admission: Admission,
     /// Where it reads.
     pub mailbox: Arc<Mailbox>,
     /// Since when, in ms since 1970.
@@ -209,22 +207,24 @@ impl Broker {
     pub fn enter_session(
         &self,
         now: Now,
-        identity: &Identity,
-        token: Option<TokenHash>,
+        admission: &Admission,
         hello: &proto::envelope::Hello<'_>,
     ) -> Result<Peer, Turned> {
-        let mailbox = self.new_mailbox(identity.device().is_some());
+        let identity = &admission.identity;
+        let mailbox = self.new_mailbox(identity);
         let device = match identity {
             Identity::Person { .. } => None,
             Identity::Device(id) => Some(self.enter_device(now, id, hello, &mailbox)?),
         };
         let entry = SessionEntry {
-            identity: identity.clone(),
-            token,
+            admission: admission.clone(),
             mailbox: mailbox.clone(),
             since_unix_ms: now.unix_ms,
         };
-        self.sessions.lock().insert(mailbox.id(), Arc::new(entry));
+        let entry = Arc::new(entry);
+        self.sessions.lock().insert(mailbox.id(), entry.clone());
+        // It was admitted before it could be found here: what was revoked in between ends it now.
+        self.recheck_session(&entry);
         Ok(Peer { mailbox, identity: identity.clone(), device })
     }
 
@@ -333,14 +333,19 @@ impl Broker {
         Ok(channel)
     }
 
-    /// Ends every session that `which` picks. Returns how many.
+    /// Ends every session that `which` picks, and what waits for it. Returns how many.
     pub fn close_sessions(&self, code: CloseCode, which: impl Fn(&SessionEntry) -> bool) -> usize {
         let picked: Vec<_> =
             self.sessions.lock().values().filter(|entry| which(entry)).cloned().collect();
         for entry in &picked {
-            entry.mailbox.close(code).wake();
+            entry.mailbox.end(code).wake();
         }
         picked.len()
+    }
+
+    /// The sessions that `which` picks, in no order. Costs a walk over all.
+    pub fn sessions(&self, which: impl Fn(&SessionEntry) -> bool) -> Vec<Arc<SessionEntry>> {
+        self.sessions.lock().values().filter(|entry| which(entry)).cloned().collect()
     }
 
     /// Mailboxes of all sessions.

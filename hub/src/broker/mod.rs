@@ -9,7 +9,8 @@
 //! ```
 //!
 //! Read in this order: [`channel`], [`sequence`], [`publish`], [`subscribe`], [`reader`], [`devices`],
-//! [`presence`], [`registry`], [`schemas`], [`quarantine`], [`commands`], [`credentials`], [`restore`],
+//! [`presence`], [`registry`], [`revise`], [`listing`], [`schemas`], [`quarantine`], [`commands`],
+//! [`credentials`], [`access`], [`restore`],
 //! [`loading`], [`room`].
 //!
 //! # Locks
@@ -29,10 +30,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use parking_lot::{Mutex, RwLock};
 use proto::{ChannelPattern, DeviceId};
 
-use crate::access::Directory;
+use crate::access::{Directory, Identity, Policy};
 use crate::clock::Now;
 use crate::codec::{Frame, LiveTypes, Refusal};
 use crate::mailbox::{Budget, Mailbox, Overflow, Queue};
@@ -44,21 +46,26 @@ use crate::twin::Rules;
 pub mod channel;
 pub mod sequence;
 
+pub mod at_once;
 pub mod publish;
 
 pub mod reader;
 pub mod subscribe;
 
 pub mod devices;
+pub mod listing;
 pub mod presence;
 pub mod registry;
+pub mod revise;
 pub mod selector;
 
 pub mod quarantine;
 pub mod schemas;
 
+mod asker;
 pub mod commands;
 
+pub mod access;
 pub mod credentials;
 
 pub mod loading;
@@ -139,6 +146,7 @@ pub struct Broker {
     pub(crate) devices: Mutex<devices::Devices>,
     pub(crate) sessions: Mutex<std::collections::HashMap<u64, Arc<devices::SessionEntry>>>,
     pub(crate) directory: RwLock<Directory>,
+    policy: ArcSwap<Policy>,
     pub(crate) desk: Mutex<commands::Desk>,
     pub(crate) writer: std::sync::OnceLock<Writer<Ticket>>,
     pub(crate) room: room::Room,
@@ -148,15 +156,18 @@ pub struct Broker {
 }
 
 impl Broker {
-    /// A mailbox for a peer of this kind.
-    fn new_mailbox(&self, is_device: bool) -> Arc<Mailbox> {
+    /// A mailbox for this peer: it holds nothing that the peer may not see.
+    fn new_mailbox(&self, identity: &Identity) -> Arc<Mailbox> {
         let id = self.next_mailbox.fetch_add(1, Ordering::Relaxed);
-        let queue = if is_device {
-            Queue::new(Overflow::Disconnect, self.settings.device_mailbox_bytes)
-        } else {
-            Queue::new(self.settings.person_overflow, self.settings.person_mailbox_bytes)
+        let settings = &self.settings;
+        let queue = match identity {
+            Identity::Device(_) => Queue::new(Overflow::Disconnect, settings.device_mailbox_bytes),
+            Identity::Person { .. } => {
+                Queue::new(settings.person_overflow, settings.person_mailbox_bytes)
+            }
         };
-        Mailbox::new(id, queue, self.budget.clone())
+        let sight = identity.role().filter(|role| role.is_scoped()).cloned();
+        Mailbox::with_sight(id, queue, self.budget.clone(), sight)
     }
 
     pub(crate) fn writer(&self) -> &Writer<Ticket> {

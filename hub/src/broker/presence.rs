@@ -160,6 +160,7 @@ impl Broker {
             payload,
             report: ReportId::default(),
             measured_unix_ms: 0,
+            instead_of: None,
         };
         let published = self
             .channel(&kind.of(id))

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use proto::envelope::{Ack, Envelope, ErrorCode, Kind, Message};
 
+use super::channel::Inner;
 use super::registry::operation;
 use super::{Broker, Channel, Ticket};
 use crate::clock::Now;
@@ -24,7 +25,13 @@ pub struct Value<'v> {
     pub report: ReportId,
     /// ms since 1970 by the device's clock; 0 unknown.
     pub measured_unix_ms: u64,
+    /// The revision that has to stand, 0 for none: then the value replaces it as a whole, also on a
+    /// channel that merges.
+    pub instead_of: Option<u64>,
 }
+
+/// The field of the refusal where another revision stands than [`Value::instead_of`] says.
+pub const INSTEAD_OF: &str = "publish.instead_of";
 
 /// Who hears when the value is durable.
 #[derive(Debug)]
@@ -44,6 +51,17 @@ pub(crate) fn last_value_key(channel: &str, type_name: &str) -> Box<[u8]> {
     key.push(0);
     key.extend_from_slice(type_name.as_bytes());
     key.into_boxed_slice()
+}
+
+impl Inner {
+    fn check_held(&self, type_name: &str, wanted: u64) -> Result<(), Refusal> {
+        let held = self.state.last_of(type_name).map_or(0, |last| last.frame.offset());
+        if held == wanted {
+            return Ok(());
+        }
+        let text = format!("the value stands at revision {held}, not {wanted}");
+        Err(Refusal::new(ErrorCode::Conflict, INSTEAD_OF, text))
+    }
 }
 
 impl Channel {
@@ -78,11 +96,11 @@ impl Broker {
     /// Who receives it is woken with `wakes`, after the caller has dropped its locks.
     ///
     /// A report that is not newer than the held one changes nothing; its receipt still comes, once
-    /// what superseded it is durable.
+    /// what superseded it is durable. Returns the revision of the value, 0 if it changed nothing.
     ///
     /// # Errors
-    /// The payload is too long or not of its type, the report comes from a boot that is over, or the
-    /// store has no room: then nothing has happened.
+    /// The payload is too long or not of its type, the report comes from a boot that is over, another
+    /// revision stands than was meant, or the store has no room: then nothing has happened.
     pub fn publish(
         &self,
         now: Now,
@@ -90,7 +108,7 @@ impl Broker {
         value: Value<'_>,
         receipt: &Receipt<'_>,
         wakes: &mut Wakes,
-    ) -> Result<(), Refusal> {
+    ) -> Result<u64, Refusal> {
         self.publish_from(&"", now, channel, value, receipt, wakes)
     }
 
@@ -106,17 +124,17 @@ impl Broker {
         value: Value<'_>,
         receipt: &Receipt<'_>,
         wakes: &mut Wakes,
-    ) -> Result<(), Refusal> {
+    ) -> Result<u64, Refusal> {
         self.check_length(&value)?;
         let problem = self.judge_payload(channel, &value)?;
-        let is_new = self.put(now, channel, value, receipt, wakes)?;
-        if let Some(problem) = problem.filter(|_| is_new) {
+        let offset = self.put(now, channel, value, receipt, wakes)?;
+        if let Some(problem) = problem.filter(|_| offset != 0) {
             self.show_quarantined(now, channel, &value, &problem, sender, wakes);
         }
-        Ok(())
+        Ok(offset)
     }
 
-    /// Gives a checked value its place; false if it changed nothing.
+    /// Gives a checked value its place; returns its revision, or 0 if it changed nothing.
     fn put(
         &self,
         now: Now,
@@ -124,21 +142,25 @@ impl Broker {
         value: Value<'_>,
         receipt: &Receipt<'_>,
         wakes: &mut Wakes,
-    ) -> Result<bool, Refusal> {
+    ) -> Result<u64, Refusal> {
         let mut draft = Draft::new(&message(channel, &value, value.payload, now));
-        let at_once;
+        let (offset, ceiling, at_once);
         {
             let mut inner = channel.inner.lock();
+            if let Some(wanted) = value.instead_of {
+                inner.check_held(value.type_name, wanted)?;
+            }
             match inner.state.judge(value.type_name, value.report) {
                 Verdict::Newer { skipped } => {
                     self.metrics.report_gaps.inc_by(u64::from(skipped > 0))
                 }
                 verdict @ (Verdict::Duplicate | Verdict::Late) => {
                     drop(inner);
-                    return self.publish_old(verdict, value.report, receipt).map(|()| false);
+                    return self.publish_old(verdict, value.report, receipt).map(|()| 0);
                 }
             };
             if channel.rule.keep == Keep::Merge
+                && value.instead_of.is_none()
                 && let Some(held) = inner.state.last_of(value.type_name)
             {
                 let held = held.frame.message().payload.unwrap_or_default();
@@ -146,7 +168,7 @@ impl Broker {
                 draft = Draft::new(&message(channel, &value, &merged, now));
             }
             let mut sequence = self.sequence.lock();
-            let (offset, ceiling) = sequence.advance();
+            (offset, ceiling) = sequence.advance();
             let frame = Arc::new(draft.place(offset));
             at_once = self.keep(channel, &value, &frame, ceiling, receipt)?;
             for mailbox in inner.audience.receivers(&self.router, channel.name.as_str()) {
@@ -159,7 +181,7 @@ impl Broker {
         if let Some(ticket) = at_once {
             self.committed(vec![ticket]);
         }
-        Ok(true)
+        Ok(offset)
     }
 
     /// A report that arrived after a newer one, or twice.

@@ -90,6 +90,7 @@ impl Broker {
             payload: &payload,
             report: ReportId::default(),
             measured_unix_ms: value.measured_unix_ms,
+            instead_of: None,
         };
         let published = self
             .channel(&quarantine_of(name))

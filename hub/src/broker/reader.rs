@@ -167,16 +167,22 @@ impl Reader {
                 }
                 frame.map(Piece::Message)
             }
-            Some(Work::Pass { .. }) => self.next_page(broker, page_bytes),
+            Some(Work::Pass { .. }) => self.next_page(broker, mailbox, page_bytes),
         }
     }
 
-    fn next_page(&mut self, broker: &Broker, page_bytes: usize) -> Option<Piece> {
+    fn next_page(
+        &mut self,
+        broker: &Broker,
+        mailbox: &Mailbox,
+        page_bytes: usize,
+    ) -> Option<Piece> {
         let Some(Work::Pass { pattern, revisions, cursor }) = self.work.front_mut() else {
             return None;
         };
-        let Page { values, cursor: next, rest } =
+        let Page { mut values, cursor: next, rest } =
             broker.page(pattern, *revisions, cursor.as_ref(), page_bytes);
+        values.retain(|frame| mailbox.may_see(frame));
         let last = rest == Rest::Nothing;
         let scanning = self.lagging.is_some();
         if let Some(scan) = &mut self.lagging {

@@ -8,7 +8,6 @@ use proto::messages::lamplighter::v1::Registration as RegistrationMessage;
 use proto::{CloseCode, DeviceId, channels};
 
 use super::devices::{Device, Registration};
-use super::selector::Selector;
 use super::{Broker, Ticket};
 use crate::access::{Credential, Subject, Token, TokenHash};
 use crate::clock::Now;
@@ -24,20 +23,24 @@ const LABELS_MAX: usize = 32;
 const LABEL_BYTES_MAX: usize = 128;
 
 /// A device to be added.
-#[derive(Debug, Clone, serde::Deserialize)]
+#[derive(Debug, Clone, serde::Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewDevice {
     /// Its id.
+    #[schema(pattern = "^[a-z0-9][a-z0-9-]{2,63}$")]
     pub id: String,
     /// For selectors. No key stands twice.
     #[serde(default, deserialize_with = "labels")]
     pub labels: BTreeMap<String, String>,
     /// Which settings it shares with others.
     #[serde(default)]
+    #[schema(max_length = 128)]
     pub profile: String,
-    /// 1e-7 degrees, WGS 84.
+    /// 1e-7 degrees, WGS 84. Goes with `longitude_e7`.
+    #[schema(minimum = -900_000_000, maximum = 900_000_000)]
     pub latitude_e7: Option<i32>,
     /// 1e-7 degrees, WGS 84.
+    #[schema(minimum = -1_800_000_000, maximum = 1_800_000_000)]
     pub longitude_e7: Option<i32>,
 }
 
@@ -83,11 +86,20 @@ pub enum Existing {
     NewToken,
 }
 
-/// A device as lists show it.
-#[derive(Debug, Clone, serde::Serialize)]
+/// A device as its readers see it.
+#[derive(Debug, Clone, serde::Serialize, utoipa::ToSchema)]
+#[schema(as = Device)]
 pub struct DeviceView {
     /// Its id.
     pub id: String,
+    /// Of its registration, which only grows; as text, like all 64-bit numbers.
+    #[serde(serialize_with = "as_text")]
+    #[schema(value_type = String)]
+    pub revision: u64,
+    /// Of its presence, likewise; 0 before it was ever here.
+    #[serde(serialize_with = "as_text")]
+    #[schema(value_type = String)]
+    pub presence_revision: u64,
     /// For selectors.
     pub labels: BTreeMap<String, String>,
     /// Which settings it shares with others.
@@ -183,7 +195,7 @@ impl Broker {
         };
         if let Some(old) = device.token.replace(token.hash()) {
             self.directory.write().remove_where(|hash, _| *hash == old);
-            self.close_sessions(CloseCode::REVOKED, |entry| entry.token == Some(old));
+            self.close_sessions(CloseCode::REVOKED, |entry| entry.admission.token == Some(old));
             operations.push(operation(Table::Token, &old.0, None));
         }
         // What the request leaves out stays as it was.
@@ -254,7 +266,7 @@ impl Broker {
                 }
                 if let Some(session) = device.session {
                     self.metrics.devices_online.dec();
-                    wakes.add(session.close(CloseCode::REVOKED));
+                    wakes.add(session.end(CloseCode::REVOKED));
                 }
             }
             let removed = RegistrationMessage {
@@ -269,43 +281,11 @@ impl Broker {
                 &removed.encode_to_vec(),
                 &mut wakes,
             );
+            // After that: who could see the device sees that it is gone.
+            self.forget_labels(id);
         }
         self.tell_ledger(now, ledger::Input::DeviceRemoved { device: id.clone() });
         durable(wait).await
-    }
-
-    /// Devices that `selector` means, in the order of their ids, from after `cursor` on; and whether
-    /// more follow. Costs a walk over all devices.
-    ///
-    /// # Errors
-    /// What is stored of them has to be read, and can't.
-    pub fn list_devices(
-        &self,
-        selector: &Selector,
-        cursor: &str,
-        limit: usize,
-    ) -> Result<(Vec<DeviceView>, bool), Refusal> {
-        let mut found = self.selected(selector, cursor);
-        let more = found.len() > limit;
-        found.truncate(limit);
-        let views: Result<Vec<_>, _> = found.iter().map(|id| self.device(id)).collect();
-        // Who was removed in between is left out.
-        Ok((views?.into_iter().flatten().collect(), more))
-    }
-
-    fn selected(&self, selector: &Selector, cursor: &str) -> Vec<DeviceId> {
-        let devices = self.devices.lock();
-        let mut found: Vec<_> = devices
-            .iter()
-            .filter(|(id, device)| {
-                let registration = &device.registration;
-                id.as_str() > cursor
-                    && selector.matches(id.as_str(), &registration.profile, &registration.labels)
-            })
-            .map(|(id, _)| id.clone())
-            .collect();
-        found.sort_unstable();
-        found
     }
 
     /// One device.
@@ -314,16 +294,39 @@ impl Broker {
     /// What is stored of it has to be read, and can't.
     pub fn device(&self, id: &DeviceId) -> Result<Option<DeviceView>, Refusal> {
         self.recall(id)?;
-        Ok(self.devices.lock().get(id).map(|device| view(id, device)))
+        Ok(self.devices.lock().get(id).map(|device| self.view(id, device)))
     }
 
-    fn say_registration(
+    /// What readers see of a device. Looks at its channels.
+    pub(crate) fn view(&self, id: &DeviceId, device: &Device) -> DeviceView {
+        let revision = |kind: &channels::DeviceChannel| {
+            let channel = self.existing_channel(kind.of(id).as_str());
+            channel.map_or(0, |channel| channel.inner.lock().state.revision())
+        };
+        let registration = &device.registration;
+        DeviceView {
+            id: id.as_str().to_owned(),
+            revision: revision(&channels::REGISTRATION),
+            presence_revision: revision(&channels::PRESENCE),
+            labels: registration.labels.clone(),
+            profile: registration.profile.clone(),
+            latitude_e7: registration.latitude_e7,
+            longitude_e7: registration.longitude_e7,
+            created_unix_ms: registration.created_unix_ms,
+            online: device.presence.online(),
+            since_unix_ms: device.presence.since_unix_ms(),
+            reason: device.presence.reason().to_owned(),
+        }
+    }
+
+    pub(crate) fn say_registration(
         &self,
         now: Now,
         id: &DeviceId,
         registration: &Registration,
         wakes: &mut Wakes,
     ) {
+        self.relabel(id, &registration.labels);
         let message = RegistrationMessage {
             device: id.as_str().to_owned(),
             labels: registration.labels.clone(),
@@ -361,26 +364,16 @@ pub(crate) fn hex(hash: &TokenHash) -> String {
     hash.0.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn registration_operation(id: &DeviceId, registration: &Registration) -> Operation {
+pub(crate) fn registration_operation(id: &DeviceId, registration: &Registration) -> Operation {
     operation(Table::Device, id.as_str().as_bytes(), Some(json(registration)))
 }
 
-fn view(id: &DeviceId, device: &Device) -> DeviceView {
-    let registration = &device.registration;
-    DeviceView {
-        id: id.as_str().to_owned(),
-        labels: registration.labels.clone(),
-        profile: registration.profile.clone(),
-        latitude_e7: registration.latitude_e7,
-        longitude_e7: registration.longitude_e7,
-        created_unix_ms: registration.created_unix_ms,
-        online: device.presence.online(),
-        since_unix_ms: device.presence.since_unix_ms(),
-        reason: device.presence.reason().to_owned(),
-    }
+/// 64-bit numbers are text in JSON, where readers may take numbers for doubles.
+fn as_text<S: serde::Serializer>(number: &u64, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(number)
 }
 
-fn check(new: NewDevice) -> Result<(DeviceId, NewDevice), Refusal> {
+pub(crate) fn check(new: NewDevice) -> Result<(DeviceId, NewDevice), Refusal> {
     let bad = |field, text: String| Err(Refusal::new(ErrorCode::BadValue, field, text));
     let id = match DeviceId::parse(&new.id) {
         Ok(id) => id,

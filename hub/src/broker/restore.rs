@@ -89,6 +89,7 @@ impl Broker {
             devices: Mutex::new(devices),
             sessions: Mutex::new(HashMap::new()),
             directory: RwLock::new(directory),
+            policy: arc_swap::ArcSwap::default(),
             desk: Mutex::new(Desk::new(ledger)),
             writer: std::sync::OnceLock::new(),
             room: Room::new(settings.data_folder.clone()),

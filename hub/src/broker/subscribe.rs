@@ -48,8 +48,11 @@ impl Broker {
             .since
             .filter(|(epoch, offset)| *epoch == position.epoch && *offset <= position.offset)
             .map(|(_, offset)| offset);
-        let recovered =
+        let mut recovered =
             since.and_then(|offset| self.missed(&wanted.pattern, offset, position.offset));
+        if let Some(frames) = &mut recovered {
+            frames.retain(|frame| mailbox.may_see(frame));
+        }
         // Whoever was here before in this epoch holds all values up to its position.
         let snapshot = (wanted.snapshot && recovered.is_none())
             .then(|| Revisions { after: since.unwrap_or(0), up_to: position.offset });

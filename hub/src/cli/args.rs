@@ -60,6 +60,9 @@ pub(crate) enum Command {
     /// Add, list or remove descriptor sets: the types of payloads
     #[command(subcommand)]
     Schema(super::schema::SchemaCommand),
+    /// Ask who may do what, and why
+    #[command(subcommand)]
+    Access(AccessCommand),
     /// Ask whether the hub is ready
     Status(StatusArgs),
     /// Print a completion script for a shell
@@ -281,12 +284,30 @@ pub(crate) enum TokenCommand {
     },
 }
 
+/// `hub access …`
+#[derive(Debug, Subcommand)]
+pub(crate) enum AccessCommand {
+    /// Say whether an identity may do something, and by which grant
+    Explain {
+        /// me, role:NAME, token:ID, device:ID, or as lists show it: "operator ann"
+        identity: String,
+        /// What it would do
+        #[arg(value_parser = ["publish", "subscribe", "command", "manage"])]
+        verb: String,
+        /// On which channel; devices.ID stands for a device as a whole
+        channel: String,
+        /// As one JSON object
+        #[arg(long)]
+        json: bool,
+    },
+}
+
 /// `hub token issue`
 #[derive(Debug, Args)]
 pub(crate) struct IssueArgs {
-    /// What its bearer may do
-    #[arg(long, value_enum)]
-    pub(crate) role: Role,
+    /// What its bearer may do: operator, viewer, or a role of the hub's configuration
+    #[arg(long, value_parser = role)]
+    pub(crate) role: String,
     /// Whose it is, for people
     #[arg(long)]
     pub(crate) name: Option<String>,
@@ -309,23 +330,11 @@ pub(crate) struct StatusArgs {
     pub(crate) json: bool,
 }
 
-/// What the bearer of a token may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Role {
-    /// See everything, send commands, register devices.
-    Operator,
-    /// See everything.
-    Viewer,
-}
-
-impl Role {
-    /// Its name on the wire.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Operator => "operator",
-            Self::Viewer => "viewer",
-        }
+fn role(text: &str) -> Result<String, String> {
+    if crate::access::role::is_name(text) {
+        return Ok(text.to_owned());
     }
+    Err("is no name of a role; operator and viewer are built in".to_owned())
 }
 
 fn ttl(text: &str) -> Result<Duration, String> {

@@ -8,7 +8,7 @@
 //!                     │              └─▶ many ─┤
 //!                     │                  batch └─▶ http (REST) ────▶ hub
 //!                     ├─▶ watch ──────▶ client
-//!                     └─▶ state, devices, command, token, schema ─▶ http
+//!                     └─▶ state, devices, command, token, access, schema ─▶ http
 //!   answers ─▶ fields ─▶ summary, life, table ─▶ out
 //! ```
 //!
@@ -74,6 +74,8 @@ mod devices;
 mod command;
 
 mod token;
+
+mod access;
 
 mod schema;
 
@@ -154,6 +156,7 @@ async fn ask(
         Command::Watch(args) => watch::run(args, connection, out).await,
         Command::Devices(args) => devices::list(args, connection, out).await,
         Command::Device(command) => devices::change(command, connection, out).await,
+        Command::Access(command) => access::run(command, connection, out).await,
         Command::Token(command) => token::run(command, connection, out).await,
         Command::Schema(command) => schema::run(command, connection, out).await,
         Command::Status(args) => devices::status(args.json, connection, out).await,

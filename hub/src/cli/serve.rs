@@ -5,11 +5,10 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
-use super::args::{ConfigCommand, IssueArgs, Role};
+use super::args::{ConfigCommand, IssueArgs};
 use super::exit::Failure;
 use super::out::Out;
 use super::token::show_issued;
-use crate::access;
 use crate::config::{self, Flags};
 use crate::server;
 
@@ -41,14 +40,10 @@ pub(crate) fn issue_offline(
     out: &mut Out,
 ) -> Result<(), Failure> {
     let name = args.name.clone().unwrap_or_default();
-    let role = match args.role {
-        Role::Operator => access::Role::Operator,
-        Role::Viewer => access::Role::Viewer,
-    };
-    let (id, token) = server::issue_token_offline(data_dir, role, &name)
+    let (id, token) = server::issue_token_offline(data_dir, &args.role, &name)
         .map_err(|error| Failure::Refused(error.to_string()))?;
     let made = json!({
-        "id": id.to_string(), "role": args.role.name(), "name": name, "token": token.secret(),
+        "id": id.to_string(), "role": args.role, "name": name, "token": token.secret(),
     });
     show_issued(&made, args.json, out)
 }

@@ -31,7 +31,7 @@ pub(crate) async fn run(
 
 async fn issue(args: &IssueArgs, http: &Http, out: &mut Out) -> Result<(), Failure> {
     let name = args.name.clone().unwrap_or_default();
-    let body = json!({"role": args.role.name(), "name": name});
+    let body = json!({"role": args.role, "name": name});
     let made = http.post("/v1/tokens", &body).await?;
     show_issued(&made, args.json, out)
 }

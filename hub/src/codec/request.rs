@@ -230,7 +230,11 @@ fn check_subscribe(subscribe: Subscribe<'_>) -> Result<Subscription, Refusal> {
     })
 }
 
-fn check_send(send: Send<'_>, data: Option<serde_json::Value>) -> Result<Sending<'_>, Refusal> {
+/// A command as its sender states it, checked.
+///
+/// # Errors
+/// Names the field that is wrong.
+pub fn check_send(send: Send<'_>, data: Option<serde_json::Value>) -> Result<Sending<'_>, Refusal> {
     let device = DeviceId::parse(send.device).map_err(|error| {
         let text = format!("is not a device id: it {error}; use [a-z0-9][a-z0-9-]{{2,63}}");
         Refusal::new(ErrorCode::BadValue, "send.device", text)

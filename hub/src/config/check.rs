@@ -50,6 +50,7 @@ pub fn config(file: &File, dev: bool) -> Result<Config, ConfigError> {
         transport: transport(file)?,
         broker: broker(file)?,
         rules: rules(&file.channel)?,
+        policy: super::access::policy(file)?,
         drain: drain(file)?,
         log_filter: file.log.filter.clone(),
         log_json: file.log.json,
@@ -140,7 +141,6 @@ fn transport(file: &File) -> Result<transport::Settings, ConfigError> {
         )?,
         address_exempt: exempt(&limits.address_exempt)?,
         write_stall: span("limits.write_stall", limits.write_stall, s(1)..=s(300))?,
-        origins: origins(&file.http.origins)?,
         session,
     })
 }
@@ -245,22 +245,6 @@ fn exempt(addresses: &[String]) -> Result<Vec<IpNet>, ConfigError> {
     addresses.iter().map(parse).collect()
 }
 
-fn origins(origins: &[String]) -> Result<Vec<String>, ConfigError> {
-    check_count("http.origins", origins.len())?;
-    for origin in origins {
-        let host = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
-        let plain = |host: &str| {
-            !host.is_empty() && !host.contains(['/', '*', ' ']) && host.to_lowercase() == host
-        };
-        if !host.is_some_and(plain) {
-            let problem =
-                format!("has `{origin}`; write an exact origin, as in https://city.example");
-            return wrong("http.origins", problem);
-        }
-    }
-    Ok(origins.to_vec())
-}
-
 fn address(key: &'static str, text: &str) -> Result<Option<SocketAddr>, ConfigError> {
     if text.is_empty() {
         return Ok(None);
@@ -296,7 +280,7 @@ fn span(
     wrong(key, format!("is {value}; use {} to {}", Span(*range.start()), Span(*range.end())))
 }
 
-fn check_count(key: &'static str, count: usize) -> Result<(), ConfigError> {
+pub(super) fn check_count(key: &'static str, count: usize) -> Result<(), ConfigError> {
     within(key, count, 0..=LIST_MAX).map(drop)
 }
 
@@ -308,7 +292,7 @@ fn ms(milliseconds: u64) -> Duration {
     Duration::from_millis(milliseconds)
 }
 
-fn wrong<T>(key: &'static str, problem: impl Into<String>) -> Result<T, ConfigError> {
+pub(super) fn wrong<T>(key: &'static str, problem: impl Into<String>) -> Result<T, ConfigError> {
     Err(ConfigError::Value { key, problem: problem.into() })
 }
 

@@ -1,11 +1,13 @@
 //! The keys of the configuration, with their defaults. `hub config show --effective` prints them all.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
 use super::StoreKind;
 use super::span::Span;
+use crate::access::Verb;
 use crate::mailbox::Overflow;
 use crate::twin::rule::{Keep, Undecodable};
 
@@ -33,6 +35,66 @@ pub struct File {
     pub log: Log,
     /// Channel rules, strongest first, before the built-in ones.
     pub channel: Vec<ChannelRule>,
+    /// Roles beside `operator` and `viewer`.
+    pub role: Vec<Role>,
+    /// Whose tokens are taken beside the hub's own.
+    pub issuer: Vec<Issuer>,
+}
+
+/// Someone whose tokens (JWT) the hub takes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Issuer {
+    /// `iss`, exactly.
+    pub issuer: String,
+    /// `aud`, exactly, or one of its entries.
+    pub audience: String,
+    /// JWKS or PEM.
+    pub keys: PathBuf,
+    #[serde(default = "default_role_claim")]
+    pub role_claim: String,
+    /// Roles by the claim's value; empty: the value is the role.
+    #[serde(default)]
+    pub roles: BTreeMap<String, String>,
+    /// `typ`.
+    #[serde(default = "default_types")]
+    pub types: Vec<String>,
+    /// Subjects that are let in no more.
+    #[serde(default)]
+    pub disabled: Vec<String>,
+}
+
+fn default_role_claim() -> String {
+    "role".to_owned()
+}
+
+fn default_types() -> Vec<String> {
+    vec!["JWT".to_owned()]
+}
+
+/// A named list of grants.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Role {
+    pub name: String,
+    /// Roles whose grants it has as well.
+    #[serde(default)]
+    pub include: Vec<String>,
+    #[serde(default)]
+    pub grant: Vec<Grant>,
+}
+
+/// What a role allows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Grant {
+    /// `publish`, `subscribe`, `command`, `manage`.
+    pub verbs: Vec<Verb>,
+    /// Channels; `devices.<id>` stands for a device as a whole.
+    pub pattern: String,
+    /// Only devices with these labels, as in `district=North`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub labels: Option<String>,
 }
 
 /// Where the hub listens.

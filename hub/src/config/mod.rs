@@ -4,17 +4,20 @@
 //! checked: every bound has a range outside of which the hub refuses to start. An unknown key is
 //! refused with its file and line, so that a slip of the pen is not a silent default.
 //!
-//! Read [`file`] for the keys, [`flags`] for how the three sources meet, [`check`] for the ranges.
+//! Read [`file`] for the keys, [`flags`] for how the three sources meet, [`check`] for the ranges,
+//! [`access`] for who may do what.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::access::Policy;
 use crate::broker;
 use crate::store;
 use crate::transport;
 use crate::twin::Rule;
 
+pub mod access;
 pub mod check;
 pub mod file;
 pub mod flags;
@@ -69,6 +72,8 @@ pub struct Config {
     pub broker: broker::Settings,
     /// Channel rules of the operator, before the built-in ones.
     pub rules: Vec<Rule>,
+    /// Who may do what.
+    pub policy: Policy,
     /// How the hub stops.
     pub drain: Drain,
     /// What is logged: a filter in the syntax of `tracing`.

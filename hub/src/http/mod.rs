@@ -1,33 +1,51 @@
-//! The HTTP side of the one port: health, metrics, and what operators manage.
+//! The HTTP side of the one port: everything that may be done with the hub beside the socket, as
+//! resources, and health.
 //!
-//! Resources are JSON; errors are problems (RFC 9457) with the code of the protocol and the field that
-//! is wrong. Everything below `/v1` needs a bearer token (RFC 6750); reading is for every person,
-//! changing for operators.
+//! Resources are JSON with a strong entity tag; errors are problems (RFC 9457) with the code of the
+//! protocol and the field that is wrong. Everything below `/v1` needs a bearer token (RFC 6750), and a role
+//! that grants what is asked, but the description itself, [`openapi`], which is made from these handlers.
 //!
-//! Read [`auth`], then [`problem`] and [`negotiate`], then the resources: [`devices`], [`twin`],
-//! [`commands`], [`tokens`], [`schemas`], [`health`].
+//! Read [`origin`], [`auth`], [`problem`], [`version`], [`body`] and [`negotiate`], then the resources: [`devices`] and
+//! [`device`], [`twin`], [`channels`], [`commands`], [`sessions`], [`tokens`], [`access`], [`schemas`], [`settings`],
+//! [`health`].
+
+#![allow(unused_qualifications, reason = "the macros that describe the handlers write whole paths")]
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::routing::{delete, get, post};
+use axum::routing::{get, post};
+use serde_json::Value;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::broker::Broker;
 
 pub mod auth;
-pub mod commands;
-pub mod devices;
-pub mod health;
+pub mod body;
 pub mod negotiate;
+pub mod origin;
 pub mod problem;
+pub mod query;
+pub mod version;
+
+pub mod access;
+pub mod channels;
+pub mod commands;
+pub mod device;
+pub mod devices;
+mod fields;
+pub mod health;
 pub mod schemas;
+pub mod sessions;
+pub mod settings;
 pub mod tokens;
 pub mod twin;
+pub mod value;
 
-/// Bytes of a request's body: a thousand devices with their labels.
-const BODY_BYTES_MAX: usize = 1024 * 1024;
+pub mod openapi;
 
 /// What the handlers share.
 #[derive(Debug, Clone)]
@@ -36,24 +54,44 @@ pub struct Api {
     pub broker: Arc<Broker>,
     /// Whether the hub takes work.
     pub ready: Arc<AtomicBool>,
+    /// The configuration in force.
+    pub config: Arc<Value>,
 }
 
 /// All routes but the WebSocket's.
 pub fn router(api: Api) -> Router {
+    let (described, openapi) = resources().split_for_parts();
+    let described = described.method_not_allowed_fallback(problem::no_method);
     Router::new()
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(health::metrics))
-        .route("/v1/devices", get(devices::list).post(devices::add))
-        .route("/v1/devices/{id}", get(devices::one).delete(devices::remove))
-        .route("/v1/devices/{id}/twin", get(twin::of_device))
-        .route("/v1/commands/{id}", get(commands::one))
         .route("/v1/schemas", post(schemas::add).get(schemas::list))
         .route("/v1/schemas/{name}", get(schemas::one).delete(schemas::remove))
-        .route("/v1/tokens", post(tokens::issue).get(tokens::list))
-        .route("/v1/tokens/{id}", delete(tokens::revoke))
+        .merge(described)
+        .merge(openapi::routes(&openapi::complete(openapi)))
         .fallback(problem::no_route)
         .method_not_allowed_fallback(problem::no_method)
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(DefaultBodyLimit::max(body::BODY_BYTES_MAX))
+        .layer(axum::middleware::from_fn_with_state(api.clone(), origin::guard))
         .with_state(api)
+}
+
+/// Everything that the description shows.
+fn resources() -> OpenApiRouter<Api> {
+    OpenApiRouter::with_openapi(openapi::base())
+        .routes(routes!(devices::list, devices::add))
+        .routes(routes!(devices::one, devices::remove, device::put, device::patch))
+        .routes(routes!(twin::of_device))
+        .routes(routes!(channels::list))
+        .routes(routes!(channels::one, channels::put, channels::patch))
+        .routes(routes!(channels::history))
+        .routes(routes!(commands::list, commands::send))
+        .routes(routes!(commands::one, commands::cancel))
+        .routes(routes!(sessions::list))
+        .routes(routes!(sessions::disconnect))
+        .routes(routes!(tokens::list, tokens::issue))
+        .routes(routes!(tokens::revoke))
+        .routes(routes!(access::explain))
+        .routes(routes!(settings::config))
 }

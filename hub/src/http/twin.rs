@@ -1,62 +1,68 @@
 //! All that is known of a device, in one document: every last value with its revision and age.
 
-use axum::Json;
+use std::collections::BTreeMap;
+
 use axum::extract::{Path, State};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use serde_json::{Map, Value, json};
+use axum::response::Response;
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::Api;
-use super::auth::Reader;
-use super::devices::{device_id, not_registered};
+use super::auth::Person;
+use super::devices::{DevicePath, device_id, not_registered, registration};
 use super::problem::Problem;
-use crate::broker::Broker;
+use super::value::ValueDocument;
+use super::version::{self, Conditions, Version};
+use crate::access::Verb;
 use crate::clock::Now;
-use crate::codec::Frame;
 
-/// `GET /v1/devices/{id}/twin`
-pub async fn of_device(
-    _: Reader,
-    State(api): State<Api>,
-    Path(id): Path<String>,
-) -> Result<Json<Value>, Problem> {
-    let id = device_id(&id)?;
-    let device = api.broker.device(&id)?.ok_or_else(|| not_registered(&id))?;
-    let now = Now::read();
-    let frames = api.broker.device_values(&id)?;
-    let values: Vec<Value> = frames.iter().map(|frame| value(&api.broker, frame, now)).collect();
-    Ok(Json(json!({
-        "device": id.as_str(),
-        "now_unix_ms": now.unix_ms,
-        "online": device.online,
-        "since_unix_ms": device.since_unix_ms,
-        "reason": device.reason,
-        "labels": device.labels,
-        "values": values,
-    })))
+/// A device and its last values.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Twin {
+    /// The device's id.
+    device: String,
+    /// ms since 1970 by the hub's clock, when this was made: ages count to here.
+    now_unix_ms: u64,
+    /// `null` where the hub doesn't know.
+    online: Option<bool>,
+    /// ms since 1970 from when on; 0 if never seen.
+    since_unix_ms: u64,
+    /// Why it is gone or unknown.
+    reason: String,
+    /// For selectors.
+    labels: BTreeMap<String, String>,
+    /// In the order of their channels' names.
+    values: Vec<ValueDocument>,
 }
 
-/// A value is never shown without its age, which counts from when it was measured, if that is known.
-fn value(broker: &Broker, frame: &Frame, now: Now) -> Value {
-    let message = frame.message();
-    let age_from = match message.measured_unix_ms {
-        0 => message.time_unix_ms,
-        measured => measured,
+/// The twin: all last values of a device. Its version is the newest revision in it; ages, which are
+/// different each time, don't count. Has the channels that the caller may see; needs `subscribe` on
+/// `registration`.
+#[utoipa::path(get, path = "/v1/devices/{id}/twin", tag = "devices", params(DevicePath),
+    responses((status = 200, description = "the twin", body = Twin)))]
+pub async fn of_device(
+    person: Person,
+    State(api): State<Api>,
+    conditions: Conditions,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
+    let id = device_id(&id)?;
+    person.require(Verb::Subscribe, registration(&id).as_str())?;
+    let device = api.broker.device(&id)?.ok_or_else(|| not_registered(&id))?;
+    let now = Now::read();
+    let mut frames = api.broker.device_values(&id)?;
+    frames.retain(|frame| person.identity().may_see(frame.message().channel));
+    let newest = frames.iter().map(|frame| frame.offset()).max();
+    let values = frames.iter().map(|frame| ValueDocument::of(&api.broker, frame, now)).collect();
+    let twin = Twin {
+        device: device.id,
+        now_unix_ms: now.unix_ms,
+        online: device.online,
+        since_unix_ms: device.since_unix_ms,
+        reason: device.reason,
+        labels: device.labels,
+        values,
     };
-    let mut value = Map::new();
-    value.insert("channel".to_owned(), message.channel.into());
-    value.insert("type".to_owned(), message.type_name.into());
-    value.insert("revision".to_owned(), message.offset.to_string().into());
-    value.insert("boot".to_owned(), message.boot.into());
-    value.insert("seq".to_owned(), message.seq.to_string().into());
-    value.insert("measured_unix_ms".to_owned(), message.measured_unix_ms.into());
-    value.insert("time_unix_ms".to_owned(), message.time_unix_ms.into());
-    value.insert("age_ms".to_owned(), now.unix_ms.saturating_sub(age_from).into());
-    let payload = message.payload.unwrap_or_default();
-    let data = broker.types.payload_to_json(message.type_name, payload);
-    match data.ok().and_then(|text| serde_json::from_str(&text).ok()) {
-        Some(data) => value.insert("data".to_owned(), data),
-        None => value.insert("payload".to_owned(), STANDARD.encode(payload).into()),
-    };
-    Value::Object(value)
+    let version = Version::of(newest.unwrap_or(0).max(device.revision));
+    Ok(version::answer(&conditions, &version, &twin))
 }

@@ -162,6 +162,11 @@ impl Ledger {
         self.commands.get(id)?.view()
     }
 
+    /// All commands that are durable and not forgotten, in no order.
+    pub fn commands(&self) -> impl Iterator<Item = CommandView<'_>> {
+        self.commands.values().filter_map(Command::view)
+    }
+
     /// The commands of a device that have not ended, in the order of acceptance.
     pub fn queue(&self, device: &DeviceId) -> impl Iterator<Item = CommandView<'_>> {
         let ids = self.queues.get(device).into_iter().flat_map(Queue::ids);

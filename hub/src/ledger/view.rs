@@ -56,6 +56,11 @@ impl<'a> CommandView<'a> {
         &self.command.record.payload
     }
 
+    /// Grows with every durable change, and with progress.
+    pub fn revision(self) -> (u32, u8) {
+        (self.command.durable, self.command.record.percent)
+    }
+
     /// A terminal state is shown once it is durable.
     pub fn state(self) -> CommandState {
         self.command.shown

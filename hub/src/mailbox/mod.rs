@@ -14,6 +14,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use proto::CloseCode;
 
+use crate::access::{Role, Verb};
 use crate::codec::Frame;
 
 pub mod queue;
@@ -56,6 +57,8 @@ impl Budget {
 pub struct Mailbox {
     id: u64,
     budget: Arc<Budget>,
+    /// Of a receiver that gets only what its grants allow, message by message.
+    sight: Option<Arc<Role>>,
     inner: Mutex<Inner>,
 }
 
@@ -110,7 +113,23 @@ impl Drop for Wakes {
 impl Mailbox {
     /// An empty mailbox. `id` is unique in the hub.
     pub fn new(id: u64, queue: Queue, budget: Arc<Budget>) -> Arc<Self> {
-        Arc::new(Self { id, budget, inner: Mutex::new(Inner { queue, waker: None }) })
+        Self::with_sight(id, queue, budget, None)
+    }
+
+    /// One of a receiver that may see only what this role allows of what it subscribed to.
+    pub fn with_sight(
+        id: u64,
+        queue: Queue,
+        budget: Arc<Budget>,
+        sight: Option<Arc<Role>>,
+    ) -> Arc<Self> {
+        Arc::new(Self { id, budget, sight, inner: Mutex::new(Inner { queue, waker: None }) })
+    }
+
+    /// Whether the receiver may see this message, now.
+    pub fn may_see(&self, frame: &Frame) -> bool {
+        let Some(role) = &self.sight else { return true };
+        role.allows(Verb::Subscribe, frame.message().channel).is_some()
     }
 
     /// Unique in the hub.
@@ -120,6 +139,9 @@ impl Mailbox {
 
     /// Offers a message; what a full mailbox does with it is its overflow's affair.
     pub fn offer(&self, frame: &Arc<Frame>) -> Wake {
+        if !self.may_see(frame) {
+            return Wake(None);
+        }
         let spent = self.budget.is_spent();
         self.with(|queue| queue.offer(frame, spent))
     }
@@ -137,6 +159,11 @@ impl Mailbox {
     /// Asks the receiver's task to close.
     pub fn close(&self, code: CloseCode) -> Wake {
         self.with(|queue| queue.close(code))
+    }
+
+    /// Asks the receiver's task to close, and takes from it all that waits: it may get nothing more.
+    pub fn end(&self, code: CloseCode) -> Wake {
+        self.with(|queue| queue.end(code))
     }
 
     /// Takes up to about `bytes_max` bytes into `taken`, or registers the task to be woken.
@@ -172,9 +199,19 @@ impl Mailbox {
         drop(waker);
     }
 
+    /// Why the receiver may get nothing more, if so.
+    pub fn ended(&self) -> Option<CloseCode> {
+        self.inner.lock().queue.ended()
+    }
+
     /// Why the receiver's task is to close, if it is.
     pub fn closing(&self) -> Option<CloseCode> {
         self.inner.lock().queue.closing()
+    }
+
+    /// Whether messages are left out, since the receiver is slow.
+    pub fn is_lagging(&self) -> bool {
+        self.inner.lock().queue.is_lagging()
     }
 
     /// Bytes that wait.
@@ -220,6 +257,22 @@ mod tests {
         assert_eq!(woken.0.load(Ordering::Relaxed), 2);
         drop(wakes);
         assert_eq!(woken.0.load(Ordering::Relaxed), 5);
+    }
+
+    #[test]
+    fn who_may_get_nothing_more_gets_not_even_what_waits() {
+        let budget = Budget::new(1000);
+        let mailbox = Mailbox::new(1, Queue::new(Overflow::Conflate, 1000), budget.clone());
+        mailbox.offer(&Arc::new(Frame::for_test("a", 1))).wake();
+        mailbox.end(CloseCode::REVOKED).wake();
+        mailbox.offer(&Arc::new(Frame::for_test("a", 2))).wake();
+        mailbox.answer(Bytes::from_static(b"x")).wake();
+
+        let mut taken = Taken::default();
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(mailbox.poll_take(&mut context, 100, &mut taken).is_ready());
+        assert_eq!((taken.items.len(), taken.close), (0, Some(CloseCode::REVOKED)));
+        assert_eq!(budget.used(), 0);
     }
 
     #[test]

@@ -84,6 +84,8 @@ pub struct Queue {
     gap: Option<Box<Lag>>,
     lagging: Option<Box<Lagging>>,
     close: Option<CloseCode>,
+    /// The receiver may get nothing more.
+    ended: bool,
 }
 
 #[derive(Debug)]
@@ -104,12 +106,16 @@ impl Queue {
             gap: None,
             lagging: None,
             close: None,
+            ended: false,
         }
     }
 
     /// Adds a message, or does what the overflow says. `spent`: the shared budget is used up, so
     /// that a queue which holds anything counts as full.
     pub fn offer(&mut self, frame: &Arc<Frame>, spent: bool) {
+        if self.ended {
+            return;
+        }
         if let Some(lagging) = &mut self.lagging {
             lagging.lag.to = frame.offset();
             lagging.lag.dropped += 1;
@@ -133,6 +139,9 @@ impl Queue {
     /// Adds an answer. Answers are bounded by what the peer may ask at once; a peer that asks and
     /// never reads is closed as slow.
     pub fn answer(&mut self, envelope: Bytes) {
+        if self.ended {
+            return;
+        }
         if self.bytes + envelope.len() > 2 * self.bytes_max {
             self.close(CloseCode::SLOW);
             return;
@@ -149,6 +158,15 @@ impl Queue {
     /// Asks to close; the first reason stands.
     pub fn close(&mut self, code: CloseCode) {
         self.close.get_or_insert(code);
+    }
+
+    /// Forgets all that waits, takes nothing more, and asks to close.
+    pub fn end(&mut self, code: CloseCode) {
+        (self.ack, self.gap, self.lagging) = (None, None, None);
+        self.items = VecDeque::new();
+        self.bytes = 0;
+        self.ended = true;
+        self.close = Some(code);
     }
 
     /// Moves what waits into `taken`: whole items until about `bytes_max`. False if there was nothing.
@@ -198,6 +216,16 @@ impl Queue {
             && self.gap.is_none()
             && self.close.is_none()
             && self.lagging.as_ref().is_none_or(|lagging| lagging.reported)
+    }
+
+    /// Whether messages are counted instead of kept.
+    pub fn is_lagging(&self) -> bool {
+        self.lagging.is_some()
+    }
+
+    /// Why nothing more is taken, if so.
+    pub fn ended(&self) -> Option<CloseCode> {
+        self.close.filter(|_| self.ended)
     }
 
     /// Why to close, if asked to.

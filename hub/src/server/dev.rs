@@ -13,7 +13,7 @@ use rcgen::{
     KeyUsagePurpose,
 };
 
-use crate::access::Role;
+use crate::access::role;
 use crate::broker::Broker;
 use crate::clock::Now;
 use crate::transport::tls::Files;
@@ -96,10 +96,10 @@ fn limit_life(params: &mut CertificateParams) {
 /// They can't be issued or written.
 pub async fn credentials(data_folder: &Path, broker: &Broker) -> Result<(), DevError> {
     let folder = data_folder.join("dev");
-    for (role, file) in [(Role::Operator, "operator.token"), (Role::Viewer, "viewer.token")] {
+    for (role, file) in [(role::OPERATOR, "operator.token"), (role::VIEWER, "viewer.token")] {
         let path = folder.join(file);
-        let known =
-            fs::read_to_string(&path).is_ok_and(|token| broker.identify(token.trim()).is_some());
+        let known = fs::read_to_string(&path)
+            .is_ok_and(|token| broker.identify(Now::read(), token.trim()).is_ok());
         if known {
             continue;
         }

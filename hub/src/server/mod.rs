@@ -82,13 +82,13 @@ pub fn serve(flags: &Flags) -> ExitCode {
 }
 
 fn start(flags: &Flags) -> Result<(), ServeError> {
-    let (_, config) = config::load(flags, std::env::vars())?;
+    let (file, config) = config::load(flags, std::env::vars())?;
     logs::begin(&config);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|source| ServeError::System { what: "can't start the runtime", source })?;
-    let done = runtime.block_on(run(config));
+    let done = runtime.block_on(run(file, config));
     runtime.shutdown_timeout(Duration::from_secs(1));
     done
 }
@@ -107,7 +107,7 @@ fn open_store(config: &Config) -> Result<OpenStore, ServeError> {
     }
 }
 
-async fn run(config: Config) -> Result<(), ServeError> {
+async fn run(file: config::File, mut config: Config) -> Result<(), ServeError> {
     let mut stop = Stop::new()?;
     let (store, _lock) = open_store(&config)?;
     let tls = match (&config.tls, config.dev) {
@@ -123,6 +123,7 @@ async fn run(config: Config) -> Result<(), ServeError> {
         Broker::restore(config.broker.clone(), rules, metrics, store.as_ref(), Now::read())?;
     let crate::broker::restore::Restored { devices, commands, .. } = restored;
     tracing::info!(devices, commands, "registry restored; last values follow");
+    broker.set_policy(std::mem::take(&mut config.policy));
     let records = store.records();
     let writer = start_writer(&broker, store, &config)?;
     let begun = broker.begin(writer, Now::read()).await;
@@ -136,8 +137,10 @@ async fn run(config: Config) -> Result<(), ServeError> {
     let shared = Arc::new(Shared { broker: broker.clone(), settings: config.transport.clone() });
     let connections_max = limits::connections(config.transport.connections_max)?;
     let gate = Gate::new(&shared, connections_max);
-    let router = http::router(http::Api { broker: broker.clone(), ready: ready.clone() })
-        .route(proto::WEBSOCKET_PATH, axum::routing::any(upgrade::handle));
+    let shown = Arc::new(serde_json::to_value(&file).expect("a configuration has JSON"));
+    let api = http::Api { broker: broker.clone(), ready: ready.clone(), config: shown };
+    let router =
+        http::router(api).route(proto::WEBSOCKET_PATH, axum::routing::any(upgrade::handle));
     let (stopping, stopped) = watch::channel(false);
     let listeners = listeners(&config, tls)?;
     for listener in listeners {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::ServeError;
-use crate::access::{CredentialId, Role, Token, directory};
+use crate::access::{CredentialId, Token, directory};
 use crate::broker::credentials::person;
 use crate::broker::registry::{json, operation};
 use crate::clock::Now;
@@ -15,7 +15,7 @@ use crate::store::{self, Store as _, Table};
 /// The folder can't be opened; a hub that runs on it is one reason.
 pub fn issue_token_offline(
     data_folder: &Path,
-    role: Role,
+    role: &str,
     name: &str,
 ) -> Result<(CredentialId, Token), ServeError> {
     let now = Now::read();

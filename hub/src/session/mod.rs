@@ -19,7 +19,8 @@
 //!
 //! - Before the peer is admitted it can cause no effect but `Authenticate` and `Close`.
 //! - `Close` is the last effect; a closed session ignores every input.
-//! - Rights are checked here, at the time of use, and again nowhere.
+//! - Rights are checked here, at the time of use, and again nowhere; but whose command is to be
+//!   withdrawn only the ledger knows, and what a reader with labels may see changes by the message.
 
 use std::time::{Duration, Instant};
 
@@ -31,9 +32,11 @@ use crate::codec::request::{Publication, Refusal, Report, Request, Sending, Subs
 
 pub mod bounds;
 pub mod rate;
+mod rights;
 
 pub use bounds::Limits;
 use rate::Buckets;
+use rights::{Denied, not_permitted, own_channel};
 
 /// What the driver tells the session.
 #[derive(Debug)]
@@ -119,6 +122,8 @@ struct Open {
     ping_interval: Duration,
     /// A ping is out; the deadline is for its answer.
     pinged: bool,
+    /// The credential ends, and the session with it.
+    ends: Option<Instant>,
 }
 
 impl Session {
@@ -151,9 +156,12 @@ impl Session {
 
     /// The latest moment at which the driver must call with [`Input::Timeout`].
     pub fn deadline(&self) -> Option<Instant> {
-        match self.phase {
+        match &self.phase {
             Phase::Closed => None,
-            Phase::Greeting | Phase::Admitting { .. } | Phase::Open(_) => Some(self.deadline),
+            Phase::Greeting | Phase::Admitting { .. } => Some(self.deadline),
+            Phase::Open(open) => {
+                Some(open.ends.map_or(self.deadline, |ends| ends.min(self.deadline)))
+            }
         }
     }
 
@@ -162,9 +170,22 @@ impl Session {
         self.paused_until
     }
 
+    /// The credential of an admitted peer ends at this moment: nothing that it asks for then is done.
+    pub fn end_at(&mut self, moment: Instant) {
+        if let Phase::Open(open) = &mut self.phase {
+            open.ends = Some(moment);
+        }
+    }
+
+    /// Whether the credential of an admitted peer has ended.
+    pub fn has_ended(&self, now: Instant) -> bool {
+        matches!(&self.phase, Phase::Open(open) if open.ends.is_some_and(|ends| ends <= now))
+    }
+
     /// Advances by one input. `now` must not go backwards between calls.
     pub fn handle<'a>(&mut self, limits: &Limits, now: Instant, input: Input<'a>) -> Effect<'a> {
         let effect = match self.step(limits, now, input) {
+            Ok(_) if self.has_ended(now) => Effect::Close(CloseCode::CREDENTIAL_EXPIRED),
             Ok(effect) => effect,
             Err(code) => Effect::Close(code),
         };
@@ -197,9 +218,7 @@ impl Session {
             (Phase::Admitting { keepalive }, Input::Admitted(verdict)) => {
                 let ping_interval = *keepalive;
                 let identity = verdict?;
-                let buckets = Buckets::new(rates(limits, &identity), now);
-                let subscriptions = Vec::new();
-                let open = Open { identity, buckets, subscriptions, ping_interval, pinged: false };
+                let open = Open::new(limits, identity, ping_interval, now);
                 self.deadline = now + ping_interval;
                 self.phase = Phase::Open(Box::new(open));
                 Ok(Effect::Welcome)
@@ -254,6 +273,12 @@ impl Session {
 }
 
 impl Open {
+    fn new(limits: &Limits, identity: Identity, ping_interval: Duration, now: Instant) -> Self {
+        let buckets = Buckets::new(rates(limits, &identity), now);
+        let subscriptions = Vec::new();
+        Self { identity, buckets, subscriptions, ping_interval, pinged: false, ends: None }
+    }
+
     fn heard(&mut self, deadline: &mut Instant, now: Instant) {
         self.pinged = false;
         *deadline = now + self.ping_interval;
@@ -295,15 +320,19 @@ impl Open {
                 self.subscriptions.retain(|known| *known != pattern);
                 Ok(Effect::Unsubscribe(pattern))
             }
-            Request::Send(sending) if self.identity.may_command() => Ok(Effect::Send(sending)),
-            Request::Cancel(command) if self.identity.may_command() => Ok(Effect::Cancel(command)),
+            Request::Send(sending) if self.identity.may_command(&sending.device) => {
+                Ok(Effect::Send(sending))
+            }
+            Request::Cancel(command) if self.identity.commands() => Ok(Effect::Cancel(command)),
             Request::Report(report) if self.device().is_some() => Ok(Effect::Report(report)),
             Request::Ready if self.device().is_some() => Ok(Effect::Ready),
-            Request::Send(_) | Request::Cancel(_) => {
-                Ok(Effect::Refuse(not_permitted("send", "only an operator sends commands")))
+            Request::Send(_) | Request::Cancel(_) if self.device().is_none() => {
+                let text = "this identity may not command the device";
+                Ok(Effect::Refuse(not_permitted("send", text)))
             }
-            Request::Report(_) | Request::Ready => {
-                Ok(Effect::Refuse(not_permitted("", "only a device reports on commands")))
+            // A device's credential in a person's hands, or the reverse; nobody slips so.
+            Request::Send(_) | Request::Cancel(_) | Request::Report(_) | Request::Ready => {
+                Err(CloseCode::NOT_PERMITTED)
             }
         }
     }
@@ -332,41 +361,6 @@ impl Open {
     fn device(&self) -> Option<&DeviceId> {
         self.identity.device()
     }
-}
-
-enum Denied {
-    /// A device that names another's channel: an attack or a broken build, not a slip.
-    Foreign,
-    Refused(Refusal),
-}
-
-/// Checks the right to publish; without a channel it is the device's own telemetry.
-fn own_channel(identity: &Identity, publication: &mut Publication<'_>) -> Result<(), Denied> {
-    let Some(channel) = &publication.channel else {
-        if identity.device().is_none() {
-            let text = "is empty; only a device has a telemetry channel of its own";
-            let refusal = Refusal::new(ErrorCode::BadChannel, "publish.channel", text);
-            return Err(Denied::Refused(refusal));
-        }
-        return Ok(());
-    };
-    if identity.may_publish(channel.as_str()) {
-        return Ok(());
-    }
-    let owner = proto::channels::device_of(channel.as_str());
-    match (identity.device(), owner) {
-        (Some(device), Some(owner)) if device.as_str() != owner => Err(Denied::Foreign),
-        _ => {
-            let mut refusal =
-                not_permitted("publish.channel", "this identity may not publish to the channel");
-            refusal.seq = publication.seq;
-            Err(Denied::Refused(refusal))
-        }
-    }
-}
-
-fn not_permitted(field: &'static str, message: &str) -> Refusal {
-    Refusal::new(ErrorCode::NotPermitted, field, message)
 }
 
 fn check_greeting(hello: &Hello<'_>, bytes: usize) -> Result<(), CloseCode> {

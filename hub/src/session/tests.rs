@@ -107,10 +107,42 @@ fn one_subscription_too_many_is_refused_and_the_same_twice_is_one() {
 
 #[test]
 fn a_viewer_sends_no_commands() {
-    let mut bench = Bench::admitted(Identity::Person { role: Role::Viewer, name: "w".to_owned() });
+    let role = Role::built_in("viewer");
+    let mut bench = Bench::admitted(Identity::Person { role, name: "w".to_owned() });
     let send = proto::envelope::Send { device: "lamp-1", type_name: "t", ..Default::default() };
     let refused = bench.receive(Kind::Send(send));
     assert!(matches!(refused, Effect::Refuse(Refusal { code: ErrorCode::NotPermitted, .. })));
+}
+
+#[test]
+fn bk6_a_device_that_commands_and_a_person_that_is_ready_are_cut() {
+    let send = proto::envelope::Send { device: "lamp-1", type_name: "t", ..Default::default() };
+    assert_closed(Bench::device().receive(Kind::Send(send)), CloseCode::NOT_PERMITTED);
+    let role = Role::built_in("operator");
+    let mut bench = Bench::admitted(Identity::Person { role, name: "ann".to_owned() });
+    assert_closed(bench.receive(Kind::Ready(Ready::default())), CloseCode::NOT_PERMITTED);
+}
+
+#[test]
+fn bk10_a_credential_that_ends_takes_the_session_with_it_and_nothing_is_done_after() {
+    let lamp = || {
+        let mut bench = Bench::admitted(Identity::Person {
+            role: Role::built_in("operator"),
+            name: "ann".to_owned(),
+        });
+        bench.session.end_at(bench.now + 10 * MS);
+        bench
+    };
+    let mut bench = lamp();
+    assert_eq!(bench.session.deadline(), Some(bench.now + 10 * MS));
+    let timeout = || Input::Timeout { drains: false };
+    assert!(matches!(bench.after(9 * MS, timeout()), Effect::None));
+    assert_closed(bench.after(MS, timeout()), CloseCode::CREDENTIAL_EXPIRED);
+
+    let mut bench = lamp();
+    bench.now += 10 * MS;
+    let send = proto::envelope::Send { device: "lamp-1", type_name: "t", ..Default::default() };
+    assert_closed(bench.receive(Kind::Send(send)), CloseCode::CREDENTIAL_EXPIRED);
 }
 
 #[test]

@@ -14,7 +14,7 @@ use std::future::Future as _;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use proto::CloseCode;
 use tokio::time::Sleep;
@@ -36,6 +36,8 @@ use crate::session::{Input, Session};
 const MESSAGES_PER_TURN: usize = 32;
 /// Turns before others have theirs.
 const TURNS_PER_POLL: usize = 16;
+/// How often a connection whose socket is full looks whether it was ended meanwhile.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Receivers that are written to before others have their turn: about a millisecond.
 const WAKES_PER_TURN: usize = 128;
 
@@ -234,7 +236,14 @@ impl Link {
         if line.wire.poll_flush(context)?.is_ready() {
             return Ok(Turned::On);
         }
+        // A revocation doesn't wait until the peer reads.
+        if let Some(code) = line.mailbox.as_ref().and_then(|mailbox| mailbox.ended()) {
+            return Err(End::Close(code));
+        }
         let (now, written) = (clock::mono(), line.wire.written());
+        if self.session.has_ended(now) {
+            return Err(End::Close(CloseCode::CREDENTIAL_EXPIRED));
+        }
         let fresh = Stall { until: now + self.shared.settings.write_stall, written };
         let stall = self.stall.get_or_insert(fresh);
         if written > stall.written {
@@ -242,7 +251,7 @@ impl Link {
         } else if now >= stall.until {
             return Err(End::Stalled);
         }
-        self.timer.as_mut().reset(stall.until.into());
+        self.timer.as_mut().reset(stall.until.min(now + LOOK_EVERY).into());
         let elapsed = self.timer.as_mut().poll(context).is_ready();
         Ok(if elapsed { Turned::On } else { Turned::Wait })
     }

@@ -104,10 +104,7 @@ pub(super) fn carry_out(
             Ok(())
         }
         Effect::Send(sending) => send(link, &broker, now, request, sending),
-        Effect::Cancel(command) => {
-            broker.cancel(now, admitted(link), request, command);
-            Ok(())
-        }
+        Effect::Cancel(command) => broker.cancel(now, admitted(link), request, command),
         Effect::Report(report) => {
             on_report(link, &broker, now, request, &report);
             Ok(())
@@ -142,11 +139,11 @@ fn authenticate(
     let shared = link.shared.clone();
     let (broker, limits) = (&shared.broker, &shared.settings.session);
     let verdict = broker.authenticate(now, hello.token, &link.origin.certificate);
-    let entered = verdict.map_err(Turned::from).and_then(|(identity, token)| {
-        let peer = broker.enter_session(now, &identity, token, hello)?;
-        Ok((identity, peer))
+    let entered = verdict.map_err(Turned::from).and_then(|admission| {
+        let peer = broker.enter_session(now, &admission, hello)?;
+        Ok((admission, peer))
     });
-    let (identity, peer) = match entered {
+    let (admission, peer) = match entered {
         Ok(entered) => entered,
         Err(turned) => {
             let code = turned.code;
@@ -161,10 +158,14 @@ fn authenticate(
             return carry_out(link, line, now, request, effect).map(drop);
         }
     };
+    let identity = &admission.identity;
     tracing::debug!(peer = %identity, address = %link.origin.address, "session began");
-    let name = identity.to_string();
-    let effect = link.session.handle(limits, now.mono, Input::Admitted(Ok(identity)));
+    let (name, ends) = (identity.to_string(), admission.ends(now));
+    let effect = link.session.handle(limits, now.mono, Input::Admitted(Ok(admission.identity)));
     debug_assert!(matches!(effect, Effect::Welcome), "an admitted peer is welcome");
+    if let Some(ends) = ends {
+        link.session.end_at(ends);
+    }
     welcome(link, line, now, request, &name, &peer);
     if hello.ready
         && let Some(session) = &peer.device
@@ -239,13 +240,13 @@ fn put(
     };
     let type_name = channel.type_named(type_name)?;
     let payload = content.into_payload(type_name, &broker.types, "publish.data")?;
-    let value = Value { type_name, payload: &payload, report, measured_unix_ms };
+    let value = Value { type_name, payload: &payload, report, measured_unix_ms, instead_of: None };
     let receipt = match &peer.device {
         Some(session) if seq != 0 => Receipt::Cumulative(&peer.mailbox, &session.durable),
         _ if request != 0 => Receipt::Answer(&peer.mailbox, request),
         _ => Receipt::None,
     };
-    broker.publish_from(&peer.identity, now, &channel, value, &receipt, wakes)
+    broker.publish_from(&peer.identity, now, &channel, value, &receipt, wakes).map(drop)
 }
 
 fn subscribe(

@@ -54,8 +54,6 @@ pub struct Settings {
     pub address_exempt: Vec<IpNet>,
     /// How long a write may make no progress.
     pub write_stall: Duration,
-    /// Web origins whose pages may connect; others that send an `Origin` are refused.
-    pub origins: Vec<String>,
     /// Bounds of sessions.
     pub session: session::Limits,
 }
@@ -73,7 +71,6 @@ impl Default for Settings {
             address_failures_max: 10,
             address_exempt: Vec::new(),
             write_stall: Duration::from_secs(30),
-            origins: Vec::new(),
             session: session::Limits::default(),
         }
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{Extension, Request};
-use axum::http::{HeaderMap, HeaderName, Method, StatusCode, Version, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
 use axum::response::{IntoResponse as _, Response};
 use hyper_util::rt::TokioIo;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
@@ -15,6 +15,7 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use super::address::Place;
 use super::wire::Wire;
 use super::{Shared, connection};
+use crate::access::origin::{Origins, Page};
 use crate::broker::credentials::Certificate;
 
 /// What is known of a connection before its first request.
@@ -36,7 +37,8 @@ pub async fn handle(
     Extension(origin): Extension<Arc<Origin>>,
     mut request: Request,
 ) -> Response {
-    let (accept, with_subprotocol) = match check(&request, &shared.settings.origins) {
+    let policy = shared.broker.policy();
+    let (accept, with_subprotocol) = match check(&request, &policy.origins) {
         Ok(checked) => checked,
         Err((status, what)) => return refuse(status, what),
     };
@@ -64,7 +66,7 @@ pub async fn handle(
 type Refused = (StatusCode, &'static str);
 
 /// The accept key and whether to confirm the subprotocol.
-fn check(request: &Request, origins: &[String]) -> Result<(String, bool), Refused> {
+fn check(request: &Request, origins: &Origins) -> Result<(String, bool), Refused> {
     const BAD: StatusCode = StatusCode::BAD_REQUEST;
     let headers = request.headers();
     if request.method() != Method::GET {
@@ -98,12 +100,9 @@ fn check(request: &Request, origins: &[String]) -> Result<(String, bool), Refuse
     if one(headers, &header::SEC_WEBSOCKET_VERSION) != Some("13") {
         return Err((StatusCode::UPGRADE_REQUIRED, "use version 13 of WebSocket"));
     }
-    if headers.contains_key(header::ORIGIN) {
-        let known = one(headers, &header::ORIGIN)
-            .is_some_and(|origin| origins.iter().any(|known| known == origin));
-        if !known {
-            return Err((StatusCode::FORBIDDEN, "the origin is not in the hub's list"));
-        }
+    let values = |name: &HeaderName| headers.get_all(name).iter().map(HeaderValue::as_bytes);
+    if origins.judge(values(&header::ORIGIN), values(&header::HOST)) == Page::Foreign {
+        return Err((StatusCode::FORBIDDEN, "the origin is not in the hub's list"));
     }
     let offered: Vec<&str> = list(headers, &header::SEC_WEBSOCKET_PROTOCOL).collect();
     let ours = offered.contains(&proto::SUBPROTOCOL);
@@ -138,10 +137,10 @@ fn is_key(key: &str) -> bool {
 fn refuse(status: StatusCode, what: &'static str) -> Response {
     let mut response = (status, what).into_response();
     let headers = response.headers_mut();
-    headers.insert(header::CONNECTION, header::HeaderValue::from_static("close"));
+    headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     if status == StatusCode::UPGRADE_REQUIRED {
-        headers.insert(header::UPGRADE, header::HeaderValue::from_static("websocket"));
-        let version = header::HeaderValue::from_static("13");
+        headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+        let version = HeaderValue::from_static("13");
         headers.insert(header::SEC_WEBSOCKET_VERSION, version);
     }
     response
@@ -153,7 +152,7 @@ mod tests {
 
     #[test]
     fn a_good_request_is_accepted_and_each_wrong_one_told_why() {
-        assert!(check(&request(&[]), &[]).is_ok());
+        assert!(check(&request(&[]), &Origins::default()).is_ok());
         for (change, status) in [
             (("upgrade", ""), 426),
             (("connection", "close, upgrade"), 400),
@@ -169,7 +168,7 @@ mod tests {
             (("transfer-encoding", "chunked"), 400),
             (("sec-websocket-protocol", "mqtt"), 400),
         ] {
-            let refused = check(&request(&[change]), &["https://good.example".to_owned()]);
+            let refused = check(&request(&[change]), &good());
             assert_eq!(refused.map_err(|(status, _)| status.as_u16()), Err(status), "{change:?}");
         }
     }
@@ -177,16 +176,21 @@ mod tests {
     #[test]
     fn extensions_are_accepted_without_being_used_and_a_known_origin_may_come() {
         let change = ("sec-websocket-extensions", "permessage-deflate; garbage==");
-        assert!(check(&request(&[change]), &[]).is_ok());
-        let origins = ["https://good.example".to_owned()];
-        assert!(check(&request(&[("origin", "https://good.example")]), &origins).is_ok());
+        assert!(check(&request(&[change]), &Origins::default()).is_ok());
+        for known in ["https://good.example", "https://hub"] {
+            assert!(check(&request(&[("origin", known)]), &good()).is_ok(), "{known}");
+        }
     }
 
     #[test]
     fn a_query_is_refused_since_tokens_in_urls_end_in_logs() {
         let mut request = request(&[]);
         *request.uri_mut() = "/v1/ws?token=x".parse().expect("a path");
-        assert_eq!(check(&request, &[]).map_err(|(status, _)| status.as_u16()), Err(400));
+        assert_eq!(check(&request, &good()).map_err(|(status, _)| status.as_u16()), Err(400));
+    }
+
+    fn good() -> Origins {
+        Origins::new(vec!["https://good.example".to_owned()])
     }
 
     fn request(changes: &[(&'static str, &'static str)]) -> Request {

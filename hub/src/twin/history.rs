@@ -57,6 +57,11 @@ impl History {
         }
     }
 
+    /// All that is kept, oldest first.
+    pub fn kept(&self) -> impl Iterator<Item = &Arc<Frame>> {
+        self.kept.iter().map(|(_, frame)| frame)
+    }
+
     /// What came after an offset.
     pub fn since(&self, offset: u64) -> Recovery<'_> {
         if offset < self.forgotten {

@@ -90,6 +90,11 @@ impl ChannelState {
         self.history.renew();
     }
 
+    /// The recent messages that are still there, oldest first.
+    pub fn kept(&self) -> impl Iterator<Item = &Arc<Frame>> {
+        self.history.kept()
+    }
+
     /// What was published after an offset.
     pub fn since(&self, offset: u64) -> Recovery<'_> {
         self.history.since(offset)

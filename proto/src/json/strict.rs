@@ -21,12 +21,20 @@ use crate::limits;
 /// 2^53: beyond it a double skips integers.
 const INTEGER_MAX: u64 = 1 << 53;
 
-/// Reads one document.
+/// Reads one document of at most [`limits::MESSAGE_BYTES_MAX`].
 ///
 /// # Errors
 /// Says what is wrong, and where if the parser knows.
 pub fn parse(text: &str) -> Result<Value, JsonError> {
-    if text.len() > limits::MESSAGE_BYTES_MAX {
+    parse_within(text, limits::MESSAGE_BYTES_MAX)
+}
+
+/// Reads one document of at most `bytes_max`.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_within(text: &str, bytes_max: usize) -> Result<Value, JsonError> {
+    if text.len() > bytes_max {
         return Err(JsonError::TooLong);
     }
     if text.starts_with('\u{feff}') || text.contains('\0') {

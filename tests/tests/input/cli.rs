@@ -28,7 +28,7 @@ async fn bl1_words_that_make_no_sense_send_nothing() {
         &["watch", "a..b"],
         &["watch", "a.b", "--count", "0"],
         &["device", "add", "UPPER"],
-        &["token", "issue", "--role", "king"],
+        &["token", "issue", "--role", "King!"],
         &["devices", "--where", "street"],
         &["status", "--hub", "ftp://hub"],
         &["status", "--hub", "ws://10.0.0.1:1"],

@@ -67,6 +67,37 @@ async fn bf4_keys_and_certificates() {
 }
 
 #[tokio::test]
+async fn bf5_policies_that_allow_nothing_or_go_in_circles() {
+    let grant = "[[role.grant]]\nverbs = [\"subscribe\"]\npattern = \"city.>\"\n";
+    for (id, text, wanted) in [
+        ("BF5 empty role", "[[role]]\nname = \"a\"\n".to_owned(), "has no grants"),
+        ("BF5 no verbs", "[[role]]\nname = \"a\"\n".to_owned() + &grant.replace("\"subscribe\"", ""), "without verbs"),
+        ("BF5 unknown verb", "[[role]]\nname = \"a\"\n".to_owned() + &grant.replace("subscribe", "fly"), "fly"),
+        ("BF5 unknown role", "[[role]]\nname = \"a\"\ninclude = [\"b\"]\n".to_owned(), "`b`, which is no role"),
+        ("BF5 itself", format!("[[role]]\nname = \"a\"\ninclude = [\"a\"]\n{grant}"), "includes itself"),
+        (
+            "BF5 circle",
+            format!("[[role]]\nname = \"a\"\ninclude = [\"b\"]\n[[role]]\nname = \"b\"\ninclude = [\"a\"]\n{grant}"),
+            "includes itself",
+        ),
+        ("BF5 built in", format!("[[role]]\nname = \"viewer\"\n{grant}"), "built in"),
+        ("BF5 empty labels", format!("[[role]]\nname = \"a\"\n{grant}labels = \"\"\n"), "labels"),
+        ("BF5 issuer without keys", "[[issuer]]\nissuer = \"a\"\naudience = \"b\"\nkeys = \"/nowhere\"\n".to_owned(), "/nowhere"),
+        ("BF5 issuer of an unknown role", "[[issuer]]\nissuer = \"a\"\naudience = \"b\"\nkeys = \"/nowhere\"\nroles = { x = \"king\" }\n".to_owned(), "king"),
+    ] {
+        let ran = check(&text).await;
+        assert_eq!(ran.code, 2, "{id}: {ran:?}");
+        assert!(ran.err.contains(wanted), "{id}: `{wanted}` isn't named: {}", ran.err);
+        let bench = Bench::new();
+        let file = bench.folder.path().join("hub.toml");
+        write(&file, &text);
+        let file = file.display().to_string();
+        let ran = bench.serve(&["--dev", "--listen", "127.0.0.1:0", "--config", &file], &[]).await;
+        assert_eq!(ran.code, 2, "{id}: the hub starts: {ran:?}");
+    }
+}
+
+#[tokio::test]
 async fn bf6_listeners() {
     let bench = Bench::new();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");

@@ -170,6 +170,54 @@ async fn bh13_origins_that_are_not_in_the_list() {
 }
 
 #[tokio::test]
+async fn bh13_the_same_for_the_requests_of_pages() {
+    const LIST: &str = "GET /v1/devices HTTP/1.1";
+    let origins = "[\"https://good.example\"]";
+    let hub = Hub::builder().plain().memory().set("http.origins", origins).start().await;
+    let bearer = format!("Bearer {}", hub.dev_token("operator"));
+    let ask = async |first: &str, origin: &str| {
+        let plain = [("Upgrade", ""), ("Connection", "close"), ("Authorization", &*bearer)];
+        let changes = [&plain[..], &[("Origin", origin)]].concat();
+        answer(&hub, request(first, &changes).as_bytes()).await.0.to_lowercase()
+    };
+    for origin in [
+        "https://evil.example",
+        "null",
+        "https://good.example.evil",
+        "https://evil.good.example",
+        "https://good.example:444",
+        "https://good.example:443",
+        "HTTPS://GOOD.EXAMPLE",
+        "http://good.example",
+        "https://good.example/",
+        "file://",
+        "https://good.example, https://good.example",
+    ] {
+        let head = ask(LIST, origin).await;
+        assert_eq!(status(&head), 403, "BH13 {origin}: {head}");
+        assert!(!head.contains("access-control"), "BH13 {origin}: {head}");
+    }
+    let head = ask(LIST, "https://good.example").await;
+    assert_eq!(status(&head), 200, "{head}");
+    assert!(head.contains("access-control-allow-origin: https://good.example"), "{head}");
+    assert!(!head.contains("set-cookie") && !head.contains("allow-credentials"), "{head}");
+    let preflight = request(
+        "OPTIONS /v1/devices HTTP/1.1",
+        &[
+            ("Upgrade", ""),
+            ("Connection", "close"),
+            ("Origin", "https://good.example"),
+            ("Access-Control-Request-Method", "GET"),
+            ("Access-Control-Request-Headers", "authorization"),
+        ],
+    );
+    let head = answer(&hub, preflight.as_bytes()).await.0.to_lowercase();
+    assert_eq!(status(&head), 204, "{head}");
+    assert!(head.contains("access-control-allow-headers: authorization"), "{head}");
+    hostile::serves(&hub).await;
+}
+
+#[tokio::test]
 async fn bh14_an_upgrade_with_a_body() {
     const LENGTH: &str = "Content-Length";
     check(&[

@@ -20,6 +20,8 @@ mod channels;
 
 mod tokens;
 
+mod issuers;
+
 mod tls;
 
 mod configuration;

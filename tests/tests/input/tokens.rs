@@ -88,6 +88,22 @@ async fn bk6_a_device_manages_nothing_and_a_viewer_changes_nothing() {
     hostile::serves(&hub).await;
 }
 
+#[tokio::test]
+async fn bk6_a_device_that_sends_a_command_and_an_operator_that_takes_one_are_cut() {
+    let hub = hostile::hub().await;
+    let token = hub.register("lamp-key").await;
+    for (id, token, kind) in [
+        ("device", token, Kind::Send(person::command("lamp-key", "x"))),
+        ("operator", hub.dev_token("operator"), Kind::Ready(Default::default())),
+    ] {
+        let mut client = Client::dial(&Via::of(&hub)).await;
+        client.greet(Hello { boot: 1, ..person::hello(&token) }).await;
+        client.say(2, kind).await;
+        assert_eq!(client.close_code().await, 4505, "BK6 {id}");
+    }
+    hostile::serves(&hub).await;
+}
+
 async fn greeting(hub: &Hub, token: String) -> u16 {
     let mut client = Client::dial(&Via::of(hub)).await;
     let hello = Hello { token, ..person::hello("") };

@@ -3,8 +3,9 @@
 //! [`watch`]: publishing and watching. [`commands`] and [`queue`]: a command's whole life. [`crash`]:
 //! nothing acknowledged is lost when the hub is killed under load. [`sessions`]: who is here.
 //! [`readers`]: dashboards that are slow or get much at once. [`disk`]: syncs, seen from the kernel.
-//! [`ending`]: stopping and revoking. [`loading`]: what is seen right after a restart.
+//! [`ending`]: stopping and revoking. [`access`]: who may do what. [`loading`]: what is seen right after a restart.
 
+mod access;
 mod commands;
 mod crash;
 mod disk;

@@ -137,7 +137,7 @@ async fn json_that_is_published_reaches_the_device_as_protobuf() {
 #[tokio::test]
 async fn fields_that_the_hub_does_not_know_survive_bit_for_bit_also_through_a_merge() {
     let rule = "[[channel]]\npattern = \"site.*.lamp\"\ntypes = [\"lighting.v1.LampSample\"]\nlast = \"merge\"\n";
-    let hub = Hub::builder().memory().config(rule).start().await;
+    let hub = Hub::builder().memory().config_text(rule).start().await;
     let mut sender = Person::operator(&hub).await;
     let mut viewer = Person::viewer(&hub).await;
     viewer.watch("site.1.lamp").await;

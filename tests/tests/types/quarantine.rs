@@ -23,7 +23,7 @@ const BROKEN: &[u8] = &[0x0a, 0x7f, 1];
 
 #[tokio::test]
 async fn what_can_not_be_decoded_goes_on_as_bytes_is_counted_and_shown() {
-    let hub = Hub::builder().config(RULE).start().await;
+    let hub = Hub::builder().config_text(RULE).start().await;
     let mut lamp = Device::start(&hub, "lamp-1").await;
     let channel = "devices.lamp-1.diagnostics";
     let mut binary = Person::viewer(&hub).await;
@@ -59,7 +59,7 @@ async fn what_can_not_be_decoded_goes_on_as_bytes_is_counted_and_shown() {
 
 #[tokio::test]
 async fn only_the_beginning_of_a_long_payload_is_shown_and_a_repeated_report_once() {
-    let hub = Hub::builder().memory().config(RULE).start().await;
+    let hub = Hub::builder().memory().config_text(RULE).start().await;
     let mut lamp = Device::start(&hub, "lamp-1").await;
     let mut guard = Person::viewer(&hub).await;
     guard.watch("quarantine.>").await;
@@ -76,7 +76,7 @@ async fn only_the_beginning_of_a_long_payload_is_shown_and_a_repeated_report_onc
 
 #[tokio::test]
 async fn a_channel_without_the_rule_refuses_and_shows_nothing() {
-    let hub = Hub::builder().memory().config(RULE).start().await;
+    let hub = Hub::builder().memory().config_text(RULE).start().await;
     let mut lamp = Device::start(&hub, "lamp-1").await;
     let mut guard = Person::viewer(&hub).await;
     guard.watch("quarantine.>").await;
@@ -88,7 +88,7 @@ async fn a_channel_without_the_rule_refuses_and_shows_nothing() {
 
 #[tokio::test]
 async fn a_number_that_is_not_finite_is_refused_also_there() {
-    let hub = Hub::builder().memory().config(RULE).start().await;
+    let hub = Hub::builder().memory().config_text(RULE).start().await;
     let mut sender = Person::operator(&hub).await;
     // A float in a field of LampSample that is one.
     let nan = [&[0x3d][..], &f32::NAN.to_le_bytes()].concat();
@@ -105,7 +105,7 @@ async fn nobody_but_the_hub_writes_into_quarantine() {
 
 #[tokio::test]
 async fn a_name_without_room_for_quarantine_is_shown_elsewhere() {
-    let hub = Hub::builder().memory().config(RULE).start().await;
+    let hub = Hub::builder().memory().config_text(RULE).start().await;
     let mut sender = Person::operator(&hub).await;
     let mut guard = Person::viewer(&hub).await;
     guard.watch("quarantine.>").await;

@@ -12,7 +12,7 @@ const KIND: &str = "application/x-protobuf";
 #[tokio::test]
 async fn a_schema_is_added_while_messages_flow_and_holds_for_the_next_one() {
     let rule = format!("{BINS}undecodable = \"quarantine\"\n");
-    let hub = Hub::builder().memory().config(&rule).start().await;
+    let hub = Hub::builder().memory().config_text(&rule).start().await;
     let mut sender = Person::operator(&hub).await;
     let mut binary = Person::viewer(&hub).await;
     binary.watch("site.*.bins").await;
@@ -42,7 +42,7 @@ async fn a_schema_is_added_while_messages_flow_and_holds_for_the_next_one() {
 #[tokio::test]
 async fn a_value_that_came_before_its_schema_becomes_readable_with_it() {
     let rule = format!("{BINS}undecodable = \"quarantine\"\n");
-    let hub = Hub::builder().memory().config(&rule).start().await;
+    let hub = Hub::builder().memory().config_text(&rule).start().await;
     let mut sender = Person::operator(&hub).await;
     sender.publish("site.1.bins", bin("a", 7)).await.expect("it goes on as bytes");
     let wish = json!({ "pattern": "site.1.bins", "snapshot": true });
@@ -60,7 +60,7 @@ async fn a_value_that_came_before_its_schema_becomes_readable_with_it() {
 
 #[tokio::test]
 async fn a_schema_is_there_after_kill_9_with_its_version() {
-    let mut hub = Hub::builder().config(BINS).start().await;
+    let mut hub = Hub::builder().config_text(BINS).start().await;
     let http = hub.http();
     let first = http.post_bytes("/v1/schemas?name=fleet", KIND, fleet(BIN)).await;
     let more = format!("{BIN} message Truck {{ Bin bin = 1; }}");
@@ -85,7 +85,7 @@ async fn a_schema_is_there_after_kill_9_with_its_version() {
 
 #[tokio::test]
 async fn without_its_schema_a_channel_refuses_what_it_can_not_check() {
-    let hub = Hub::builder().memory().config(BINS).start().await;
+    let hub = Hub::builder().memory().config_text(BINS).start().await;
     let mut sender = Person::operator(&hub).await;
     let error = sender.publish("site.1.bins", bin("a", 1)).await.expect_err("refused");
     assert!(error.message.contains("fleet.v1.Bin"), "{error:?}");
@@ -132,7 +132,7 @@ async fn what_breaks_is_refused_by_name_and_taken_by_force_only() {
 
 #[tokio::test]
 async fn a_schema_that_is_used_is_removed_by_force_only() {
-    let hub = Hub::builder().memory().config(BINS).start().await;
+    let hub = Hub::builder().memory().config_text(BINS).start().await;
     let http = hub.http();
     http.post_bytes("/v1/schemas?name=fleet", KIND, fleet(BIN)).await;
     let refused = http.delete("/v1/schemas/fleet").await;

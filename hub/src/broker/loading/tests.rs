@@ -115,7 +115,7 @@ fn a_snapshot_beside_a_loader_and_a_publisher_has_every_channel_once() {
         }
     });
 
-    let mailbox = life.broker.new_mailbox(false);
+    let mailbox = life.broker.new_mailbox(&life::dashboard());
     let mut found = life.snapshot_with("city.>", &mailbox);
     loader.join().expect("no panic");
     publisher.join().expect("no panic");

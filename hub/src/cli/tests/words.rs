@@ -54,7 +54,7 @@ fn words_that_make_no_sense_are_refused_in_one_line() {
         "device add A",
         "device add lamp-1 --label street",
         "device add lamp-1 --position 91,0",
-        "token issue --role king",
+        "token issue --role King!",
         "token issue --role viewer --offline",
         "completions tcsh",
     ] {

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use proto::envelope::Hello;
 use proto::{ChannelName, ChannelPattern, DeviceId, channels};
 
-use crate::access::Identity;
+use crate::access::{Admission, Identity, Role};
 use crate::broker::devices::Peer;
 use crate::broker::publish::{Receipt, Value};
 use crate::broker::reader::{Piece, Reader};
@@ -145,9 +145,9 @@ impl Life {
     }
 
     pub(super) fn enter(&self, id: &str, boot: u32) -> Peer {
-        let identity = Identity::Device(DeviceId::parse(id).expect("valid"));
+        let admission = Admission::by_certificate(&DeviceId::parse(id).expect("valid"));
         let hello = Hello { boot, ..Hello::default() };
-        let entered = self.broker.enter_session(Now::read(), &identity, None, &hello);
+        let entered = self.broker.enter_session(Now::read(), &admission, &hello);
         entered.expect("it is registered")
     }
 
@@ -158,7 +158,8 @@ impl Life {
         let type_name = channels::TELEMETRY.default_type();
         let boot = peer.device.as_ref().expect("a device").boot;
         let report = ReportId { boot, seq };
-        let value = Value { type_name, payload: &[], report, measured_unix_ms: 0 };
+        let value =
+            Value { type_name, payload: &[], report, measured_unix_ms: 0, instead_of: None };
         let published = self.broker.publish(
             Now::read(),
             &channel,
@@ -208,7 +209,7 @@ impl Life {
     }
 
     pub(super) fn snapshot(&self, pattern: &str) -> Vec<String> {
-        self.snapshot_with(pattern, &self.broker.new_mailbox(false))
+        self.snapshot_with(pattern, &self.broker.new_mailbox(&dashboard()))
     }
 
     /// Names of the channels in a snapshot, in its order.
@@ -239,11 +240,15 @@ pub(super) struct Said {
     pub(super) reason: String,
 }
 
+pub(super) fn dashboard() -> Identity {
+    Identity::Person { role: Role::built_in("viewer"), name: "wall".to_owned() }
+}
+
 pub(super) fn put(broker: &Broker, channel: &str, payload: &[u8]) {
     let name = ChannelName::parse(channel).expect("valid");
     let channel = broker.channel(&name).expect("there is room");
     let report = ReportId::default();
-    let value = Value { type_name: "", payload, report, measured_unix_ms: 0 };
+    let value = Value { type_name: "", payload, report, measured_unix_ms: 0, instead_of: None };
     broker
         .publish(Now::read(), &channel, value, &Receipt::None, &mut Wakes::default())
         .expect("there is room");

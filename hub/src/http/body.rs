@@ -1,0 +1,175 @@
+//! The bodies of requests: JSON without its traps, and patches of it (RFC 7396).
+
+use axum::body::Bytes;
+use axum::extract::{FromRequest, Request};
+use axum::http::{HeaderMap, StatusCode, header};
+use proto::ErrorCode;
+use proto::json::JsonError;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::problem::Problem;
+
+/// Bytes of a request's body: a thousand devices with their labels.
+pub const BODY_BYTES_MAX: usize = 1024 * 1024;
+
+const JSON: &str = "application/json";
+const MERGE_PATCH: &str = "application/merge-patch+json";
+
+/// A document that a request brought.
+#[derive(Debug)]
+pub struct Document<T>(pub T);
+
+/// A merge patch: members of it replace, `null` takes away.
+#[derive(Debug, Clone)]
+pub struct MergePatch(pub Value);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Document<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        want(request.headers(), &[JSON])?;
+        let value = read(request, state).await?;
+        typed(value).map(Self)
+    }
+}
+
+impl<S: Send + Sync> FromRequest<S> for MergePatch {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        want(request.headers(), &[MERGE_PATCH, JSON])?;
+        match read(request, state).await? {
+            patch @ Value::Object(_) => Ok(Self(patch)),
+            _ => Err(malformed("a merge patch is an object")),
+        }
+    }
+}
+
+impl MergePatch {
+    /// What the patch makes of a document.
+    ///
+    /// # Errors
+    /// The outcome is no such document.
+    pub fn apply<T: DeserializeOwned>(self, mut document: Value) -> Result<T, Problem> {
+        merge(&mut document, self.0);
+        typed(document)
+    }
+}
+
+/// RFC 7396, section 2. Recursion is as deep as the patch, which is bounded where it is read.
+fn merge(target: &mut Value, patch: Value) {
+    let Value::Object(patch) = patch else {
+        *target = patch;
+        return;
+    };
+    if !target.is_object() {
+        *target = Value::Object(serde_json::Map::new());
+    }
+    let Value::Object(target) = target else { return };
+    for (key, value) in patch {
+        if value.is_null() {
+            target.remove(&key);
+        } else {
+            merge(target.entry(key).or_insert(Value::Null), value);
+        }
+    }
+}
+
+/// A document of this type; what doesn't fit is named with the way to it.
+fn typed<T: DeserializeOwned>(value: Value) -> Result<T, Problem> {
+    serde_path_to_error::deserialize(value).map_err(|error| {
+        let path = error.path().to_string();
+        let problem = malformed(error.into_inner().to_string());
+        if path == "." { problem } else { problem.at(path) }
+    })
+}
+
+async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<Value, Problem> {
+    let bytes = Bytes::from_request(request, state).await.map_err(|rejection| {
+        let detail = format!("the body can't be read; at most {BODY_BYTES_MAX} bytes are taken");
+        Problem::new(rejection.status(), "MALFORMED", detail)
+    })?;
+    let text = std::str::from_utf8(&bytes).map_err(|_| malformed("the body is not UTF-8"))?;
+    proto::json::parse_within(text, BODY_BYTES_MAX).map_err(Problem::from)
+}
+
+/// The media type of a body, without its parameters, if there is one and no other.
+pub fn media_type(headers: &HeaderMap) -> Option<&str> {
+    let mut values = headers.get_all(header::CONTENT_TYPE).iter();
+    let (Some(value), None) = (values.next(), values.next()) else { return None };
+    let value = value.to_str().ok()?;
+    Some(value.split(';').next().unwrap_or(value).trim())
+}
+
+fn want(headers: &HeaderMap, wanted: &[&str]) -> Result<(), Problem> {
+    let given = media_type(headers);
+    if given.is_some_and(|given| wanted.iter().any(|one| given.eq_ignore_ascii_case(one))) {
+        return Ok(());
+    }
+    let detail = format!("send the body as {}", wanted.join(" or "));
+    let problem = Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED", detail);
+    Err(problem.at("Content-Type"))
+}
+
+fn malformed(detail: impl Into<String>) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, "MALFORMED", detail)
+}
+
+impl From<JsonError> for Problem {
+    fn from(error: JsonError) -> Self {
+        let status = match error {
+            JsonError::TooLong => StatusCode::PAYLOAD_TOO_LARGE,
+            _ => StatusCode::BAD_REQUEST,
+        };
+        let path = error.path().to_owned();
+        let problem = Self::coded(status, ErrorCode::Malformed, format!("the body {error}"));
+        if path.is_empty() { problem } else { problem.at(path) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_examples_of_rfc_7396_come_out_as_it_says() {
+        for (mut document, patch, outcome) in [
+            (json!({"a": "b"}), json!({"a": "c"}), json!({"a": "c"})),
+            (json!({"a": "b"}), json!({"b": "c"}), json!({"a": "b", "b": "c"})),
+            (json!({"a": "b"}), json!({"a": null}), json!({})),
+            (json!({"a": "b", "b": "c"}), json!({"a": null}), json!({"b": "c"})),
+            (json!({"a": ["b"]}), json!({"a": "c"}), json!({"a": "c"})),
+            (json!({"a": "c"}), json!({"a": ["b"]}), json!({"a": ["b"]})),
+            (
+                json!({"a": {"b": "c"}}),
+                json!({"a": {"b": "d", "c": null}}),
+                json!({"a": {"b": "d"}}),
+            ),
+            (json!(["a", "b"]), json!(["c", "d"]), json!(["c", "d"])),
+            (json!({"a": "foo"}), json!("bar"), json!("bar")),
+            (json!({"e": null}), json!({"a": 1}), json!({"e": null, "a": 1})),
+            (json!([1, 2]), json!({"a": "b", "c": null}), json!({"a": "b"})),
+            (json!({}), json!({"a": {"bb": {"ccc": null}}}), json!({"a": {"bb": {}}})),
+        ] {
+            let shown = format!("{document} and {patch}");
+            merge(&mut document, patch);
+            assert_eq!(document, outcome, "{shown}");
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_named_with_the_way_to_it() {
+        #[derive(Debug, serde::Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Outer {
+            #[serde(rename = "inner")]
+            _inner: Vec<u8>,
+        }
+        let problem = typed::<Outer>(json!({"inner": [1, "x"]})).expect_err("a text is no number");
+        assert_eq!(problem.field(), "inner[1]");
+        assert!(typed::<Outer>(json!({"inner": [], "more": 1})).is_err());
+    }
+}
