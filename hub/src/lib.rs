@@ -8,7 +8,10 @@ pub mod metrics;
 
 pub mod access;
 pub mod codec;
+pub mod selector;
 
+pub mod audit;
+pub mod fleet;
 pub mod ledger;
 pub mod mailbox;
 pub mod session;

@@ -20,8 +20,11 @@ pub enum Limit {
     Commands,
     Connections,
     Devices,
+    FleetCommands,
+    FleetTargets,
     Greeting,
     HandshakeTime,
+    HttpReaders,
     Inbound,
     Mailbox,
     MessageSize,
@@ -57,6 +60,21 @@ pub enum Undecodable {
     UnknownType,
 }
 
+/// What became of a reload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub enum Reload {
+    /// All of it is in force.
+    Done,
+    /// Nothing of it.
+    Refused,
+}
+
+/// The label of [`Metrics::reloaded`].
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReloadLabel {
+    result: Reload,
+}
+
 /// The label of [`Metrics::limit_hits`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct LimitLabel {
@@ -90,6 +108,7 @@ pub struct Metrics {
     dropped: Family<DropLabel, Counter>,
     undecodable: Family<UndecodableLabel, Counter>,
     closed: Family<CloseLabel, Counter>,
+    reloads: Family<ReloadLabel, Counter>,
     pub connections: Gauge,
     pub connections_total: Counter,
     pub handshake_failures: Counter,
@@ -100,6 +119,8 @@ pub struct Metrics {
     pub acks_durable: Counter,
     pub commands_accepted: Counter,
     pub commands_ended: Counter,
+    pub fleets_accepted: Counter,
+    pub fleet_targets: Counter,
     pub report_gaps: Counter,
     pub not_converted: Counter,
     pub unknown_kinds: Counter,
@@ -107,8 +128,11 @@ pub struct Metrics {
     pub snapshots: Counter,
     pub gaps: Counter,
     pub takeovers: Counter,
+    pub audit_records: Counter,
+    pub audit_left_out: Counter,
     pub channels: Gauge,
     pub devices_online: Gauge,
+    pub http_readers: Gauge,
     pub values_loading: Gauge,
     pub values_restored: Gauge,
     pub commits: Gauge,
@@ -125,6 +149,7 @@ impl Metrics {
             dropped: Family::default(),
             undecodable: Family::default(),
             closed: Family::default(),
+            reloads: Family::default(),
             connections: Gauge::default(),
             connections_total: Counter::default(),
             handshake_failures: Counter::default(),
@@ -135,6 +160,8 @@ impl Metrics {
             acks_durable: Counter::default(),
             commands_accepted: Counter::default(),
             commands_ended: Counter::default(),
+            fleets_accepted: Counter::default(),
+            fleet_targets: Counter::default(),
             report_gaps: Counter::default(),
             not_converted: Counter::default(),
             unknown_kinds: Counter::default(),
@@ -142,8 +169,11 @@ impl Metrics {
             snapshots: Counter::default(),
             gaps: Counter::default(),
             takeovers: Counter::default(),
+            audit_records: Counter::default(),
+            audit_left_out: Counter::default(),
             channels: Gauge::default(),
             devices_online: Gauge::default(),
+            http_readers: Gauge::default(),
             values_loading: Gauge::default(),
             values_restored: Gauge::default(),
             commits: Gauge::default(),
@@ -161,8 +191,14 @@ impl Metrics {
         let help = "Payloads that were not of their type, refused or not, by reason";
         registry.register("undecodable", help, self.undecodable.clone());
         registry.register("closed", "Sessions that ended, by close code", self.closed.clone());
+        registry.register("reloads", "Reloads of changed files", self.reloads.clone());
         registry.register("connections", "Open connections", self.connections.clone());
         registry.register("devices_online", "Devices with a session", self.devices_online.clone());
+        registry.register(
+            "http_readers",
+            "Event streams and waiting requests",
+            self.http_readers.clone(),
+        );
         registry.register("channels", "Channels in memory", self.channels.clone());
         registry.register(
             "values_loading",
@@ -200,6 +236,8 @@ impl Metrics {
             ("acks_durable", "Reports acknowledged as durable", &self.acks_durable),
             ("commands_accepted", "Commands accepted", &self.commands_accepted),
             ("commands_ended", "Commands with a terminal state", &self.commands_ended),
+            ("fleet_commands_accepted", "Fleet commands accepted", &self.fleets_accepted),
+            ("fleet_targets", "Devices that fleet commands meant", &self.fleet_targets),
             ("report_gaps", "Jumps in a device's sequence", &self.report_gaps),
             ("not_converted", "Messages of which no JSON could be made", &self.not_converted),
             ("unknown_kinds", "Envelopes of a kind unknown here", &self.unknown_kinds),
@@ -207,6 +245,8 @@ impl Metrics {
             ("snapshots", "Snapshots sent", &self.snapshots),
             ("gaps", "Gap markers sent", &self.gaps),
             ("takeovers", "Sessions replaced by a newer one", &self.takeovers),
+            ("audit_records", "Records of the audit log", &self.audit_records),
+            ("audit_left_out", "Refusals not in the audit log", &self.audit_left_out),
         ] {
             registry.register(name, help, counter.clone());
         }
@@ -230,6 +270,11 @@ impl Metrics {
     /// Counts a session that ended.
     pub fn closed(&self, code: u16) {
         self.closed.get_or_create(&CloseLabel { code }).inc();
+    }
+
+    /// Counts a reload.
+    pub fn reloaded(&self, result: Reload) {
+        self.reloads.get_or_create(&ReloadLabel { result }).inc();
     }
 
     /// All of it as text.

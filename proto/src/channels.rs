@@ -23,6 +23,11 @@ pub const QUARANTINE_PREFIX: &str = "quarantine";
 
 /// Type of the payloads of these channels.
 pub const QUARANTINED_TYPE: &str = "lamplighter.v1.Quarantined";
+/// The first segment of the channels of fleet commands, `fleet.<id>`, which only the hub writes.
+pub const FLEET_PREFIX: &str = "fleet";
+
+/// Type of what these channels carry.
+pub const FLEET_TYPE: &str = "lamplighter.v1.FleetProgress";
 
 /// Who may write a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! Read `strict` for what counts as JSON here, `encode` for the way in, `decode` for the way out,
-//! `types` for payloads, `sets` for types that are added while the hub runs and `compatibility` for
+//! `types` for payloads, `unknown` for what an edit keeps, `sets` for types that are added while the hub runs and `compatibility` for
 //! how a newer set may differ, `write` for the hot path.
 //!
 //! # Guarantees
@@ -36,6 +36,8 @@ mod decode;
 mod schema;
 
 mod types;
+
+mod unknown;
 
 mod sets;
 

@@ -68,13 +68,38 @@ impl Http {
 
     /// POST of a body of another kind.
     pub async fn post_bytes(&self, path: &str, kind: &str, body: Vec<u8>) -> Answer {
-        let request = self.request(Method::POST, path);
-        finish(path, request.header("Content-Type", kind).body(body)).await
+        self.send_bytes("POST", path, kind, &[], body).await
+    }
+
+    /// Any method with a body of this kind and further headers.
+    pub async fn send_bytes(
+        &self,
+        method: &str,
+        path: &str,
+        kind: &str,
+        headers: &[(&str, &str)],
+        body: Vec<u8>,
+    ) -> Answer {
+        let method = Method::from_bytes(method.as_bytes()).expect("a method");
+        let mut request = self.request(method, path).header("Content-Type", kind).body(body);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        finish(path, request).await
     }
 
     /// DELETE.
     pub async fn delete(&self, path: &str) -> Answer {
         self.ask(Method::DELETE, path, None).await
+    }
+
+    /// GET with further headers; the answer's head has come, its body is taken by the test.
+    pub async fn open(&self, path: &str, headers: &[(&str, &str)]) -> reqwest::Response {
+        let mut request = self.request(Method::GET, path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        within(PATIENCE, path, request.send()).await.expect("the hub answers over HTTP")
     }
 
     /// Any method with any headers, and a body of JSON if it isn't `null`.

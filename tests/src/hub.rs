@@ -38,6 +38,7 @@ pub struct HubBuilder {
     memory: bool,
     settings: Vec<String>,
     before: Vec<String>,
+    config: Option<PathBuf>,
     folder: Option<PathBuf>,
     config_text: Option<String>,
 }
@@ -60,6 +61,7 @@ impl Default for HubBuilder {
             memory: false,
             settings: SETTINGS.iter().map(|setting| (*setting).to_owned()).collect(),
             before: Vec::new(),
+            config: None,
             folder: None,
             config_text: None,
         }
@@ -102,6 +104,12 @@ impl HubBuilder {
     /// A configuration file with this text, for what no single key can say.
     pub fn config_text(mut self, text: &str) -> Self {
         self.config_text = Some(text.to_owned());
+        self
+    }
+
+    /// With this configuration file.
+    pub fn config(mut self, path: &Path) -> Self {
+        self.config = Some(path.to_owned());
         self
     }
 
@@ -275,6 +283,9 @@ impl Hub {
             let path = self.folder.path().join("hub.toml");
             fs::write(&path, text).expect("the folder is ours");
             words.extend(["--config".to_owned(), path.display().to_string()]);
+        }
+        if let Some(config) = &builder.config {
+            words.extend(["--config".to_owned(), config.display().to_string()]);
         }
         for setting in &builder.settings {
             words.extend(["--set".to_owned(), setting.clone()]);

@@ -9,7 +9,7 @@
 //! ```
 //!
 //! Read in this order: [`deadline`], [`binaries`], [`hub`], [`stream`], [`client`], [`device`],
-//! [`person`]; then [`raw`], [`relay`], [`http`], [`schema`], [`cli`], [`authority`], [`lamp`].
+//! [`person`]; then [`raw`], [`relay`], [`http`], [`events`], [`schema`], [`cli`], [`authority`], [`lamp`].
 //!
 //! # Guarantees
 //!
@@ -35,6 +35,8 @@ pub mod person;
 
 pub mod http;
 
+pub mod events;
+
 pub mod issuer;
 
 pub mod schema;
@@ -48,6 +50,7 @@ pub mod cli;
 pub use client::{Client, Event};
 pub use deadline::{PATIENCE, within};
 pub use device::Device;
+pub use events::Events;
 pub use hub::{Hub, HubBuilder};
 pub use person::Person;
 pub use stream::Via;

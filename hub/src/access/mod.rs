@@ -140,7 +140,7 @@ impl Identity {
 pub fn is_for_people(channel: &str) -> bool {
     match channels::device_of(channel) {
         Some(_) => writer(channel) == Some(channels::Writer::Operator),
-        None => !channel.starts_with("devices.") && !channels::is_quarantine(channel),
+        None => ["devices.", "fleet.", "quarantine."].iter().all(|own| !channel.starts_with(own)),
     }
 }
 
@@ -201,6 +201,7 @@ mod tests {
         assert!(!operator.may_publish("devices.lamp-1.presence"));
         assert!(!operator.may_publish("quarantine.city.news"));
         assert!(!operator.may_publish("devices.lamp-1"));
+        assert!(!operator.may_publish("fleet.0190a0a0-0000-7000-8000-000000000000"));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use tokio::sync::oneshot;
 
 use super::devices::Peer;
 use crate::codec::{Refusal, encode, outbound};
+use crate::fleet::FleetId;
 use crate::ledger;
 use crate::mailbox::{Mailbox, Wakes};
 
@@ -15,6 +16,8 @@ use crate::mailbox::{Mailbox, Wakes};
 pub(crate) enum Asker {
     /// A peer, with its request id.
     Peer(Arc<Mailbox>, u64),
+    /// A target of a fleet command, by its index; answered beside the ledger.
+    Target(FleetId, u32),
     /// A task of the runtime.
     Task(oneshot::Sender<Result<ledger::Accepted, Refusal>>),
 }
@@ -32,6 +35,7 @@ impl Asker {
     ) {
         match self {
             Self::Peer(mailbox, request) => wakes.add(mailbox.answer(reply(request, &answer))),
+            Self::Target(..) => {}
             // It may have given up; the command is accepted all the same.
             Self::Task(task) => drop(task.send(answer.map_err(refusal))),
         }

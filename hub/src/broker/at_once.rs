@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use proto::envelope::ErrorCode;
-use proto::{ChannelName, ChannelPattern};
+use proto::{ChannelName, ChannelPattern, channels};
 
 use super::channel::{Channel, Rest, Revisions};
-use super::publish::{INSTEAD_OF, Receipt, Value};
+use super::publish::{INSTEAD_OF, Origin, Receipt, Sender, Value};
 use super::registry::durable;
 use super::{Broker, Ticket};
+use crate::audit::{Actor, Record, Verb};
 use crate::clock::Now;
 use crate::codec::{Frame, Refusal};
 use crate::mailbox::Wakes;
@@ -25,6 +26,8 @@ const WRITES_MAX: usize = 100;
 pub struct Publishing<'p, M, C> {
     /// One of the channel's types.
     pub type_name: &'p str,
+    /// Who writes, for the audit log.
+    pub by: Actor,
     /// Whether the value that stands is the one meant; nothing, if none stands.
     pub is_meant: M,
     /// Makes the payload from what stands.
@@ -68,7 +71,7 @@ impl Broker {
         if let Some(channel) = self.existing_channel(name.as_str()) {
             return Ok(Some(channel));
         }
-        if self.rules.of(name).keep != Keep::None {
+        if self.rules().of(name).keep != Keep::None {
             self.load_family_of(name.as_str())?;
         }
         Ok(self.existing_channel(name.as_str()))
@@ -145,7 +148,7 @@ impl Broker {
             impl Fn(Option<&Frame>) -> Result<Vec<u8>, E>,
         >,
     ) -> Result<Written, E> {
-        let Publishing { type_name, is_meant, change } = publishing;
+        let Publishing { type_name, by, is_meant, change } = publishing;
         for _ in 0..WRITES_MAX {
             let held = channel.last_of(type_name);
             if !is_meant(held.as_deref()) {
@@ -160,7 +163,12 @@ impl Broker {
                 instead_of: Some(held.map_or(0, |held| held.offset())),
             };
             let mut wakes = Wakes::default();
-            match self.publish(Now::read(), channel, value, &Receipt::None, &mut wakes) {
+            let record = is_told_to_devices(channel)
+                .then(|| Record::done(by.clone(), Verb::Publish, channel.name.as_str()));
+            let (now, origin) = (Now::read(), Origin { sender: Sender::Actor(by), record });
+            let written =
+                self.publish_from(origin, now, channel, value, &Receipt::None, &mut wakes);
+            match written {
                 Ok(revision) => return Ok(Written::Done { revision }),
                 // Someone was quicker: what stands now may be another than the one meant.
                 Err(refusal) if refusal.field == INSTEAD_OF => {}
@@ -170,4 +178,10 @@ impl Broker {
         let text = "others write to the channel all the time; try again";
         Err(Refusal::retry(ErrorCode::Unavailable, "", text, 1000).into())
     }
+}
+
+/// Whether the channel tells a device what to do.
+pub fn is_told_to_devices(channel: &Channel) -> bool {
+    let kind = channels::known(channel.name.as_str());
+    kind.is_some_and(|(_, kind)| kind.writer == channels::Writer::Operator)
 }

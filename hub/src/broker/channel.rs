@@ -257,7 +257,7 @@ impl Broker {
         if let Some(channel) = self.channels.read().get(name.as_str()) {
             return Ok(channel.clone());
         }
-        let rule = self.rules.of(name);
+        let rule = self.rules().of(name);
         if rule.keep != Keep::None {
             self.load_family_of(name.as_str())?;
         }
@@ -265,7 +265,7 @@ impl Broker {
         if let Some(channel) = channels.get(name.as_str()) {
             return Ok(channel.clone());
         }
-        if channels.len() >= self.settings.channels_max {
+        if channels.len() >= self.settings().channels_max {
             self.metrics.limit_hit(Limit::Channels);
             let text = format!("{} channels exist, which is the limit", channels.len());
             return Err(Refusal::retry(ErrorCode::Limit, "channel", text, 60_000));

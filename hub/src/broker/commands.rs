@@ -18,37 +18,49 @@ use super::devices::{DevicePeer, Peer};
 use super::registry::operation;
 use super::{Broker, Ticket};
 use crate::access::Identity;
+use crate::audit::{Actor, Record, Verb};
 use crate::clock::Now;
 use crate::codec::request::{Report, Sending};
 use crate::codec::{Refusal, encode};
+use crate::fleet::Fleets;
 use crate::ledger::{self, Effect, Input, Ledger, ReplyToken};
 use crate::mailbox::Wakes;
 use crate::metrics::Limit;
 use crate::store::Table;
 
-/// Requests that wait for the ledger's answer.
+/// Requests of peers that wait for the ledger's answer; those of fleet commands have their own bound.
 const REPLIES_MAX: usize = 100_000;
 
-/// The ledger, and who waits for it.
+/// The ledger, the fleet commands that feed it, and who waits for its answers.
 #[derive(Debug)]
 pub struct Desk {
     pub(crate) ledger: Ledger,
+    pub(crate) fleets: Fleets,
     replies: HashMap<ReplyToken, Asker>,
     next_reply: u64,
+    /// Goes into the batch of the next step that is persisted.
+    record: Option<Record>,
 }
 
 impl Desk {
-    pub(crate) fn new(ledger: Ledger) -> Self {
-        Self { ledger, replies: HashMap::new(), next_reply: 0 }
+    pub(crate) fn new(ledger: Ledger, fleets: Fleets) -> Self {
+        Self { ledger, fleets, replies: HashMap::new(), next_reply: 0, record: None }
     }
 
-    fn token(&mut self, asker: Asker) -> ReplyToken {
+    pub(crate) fn token(&mut self, asker: Asker) -> ReplyToken {
         self.next_reply += 1;
         let token = ReplyToken(self.next_reply);
-        if self.replies.len() < REPLIES_MAX {
+        // Targets have a bound of their own.
+        if self.replies.len() < REPLIES_MAX || matches!(asker, Asker::Target(..)) {
             self.replies.insert(token, asker);
         }
         token
+    }
+
+    /// A token for a request whose answer nobody waits for.
+    pub(crate) fn token_of_nobody(&mut self) -> ReplyToken {
+        self.next_reply += 1;
+        ReplyToken(self.next_reply)
     }
 }
 
@@ -64,7 +76,8 @@ impl Broker {
         request: u64,
         sending: Sending<'_>,
     ) -> Result<(), Refusal> {
-        self.accept(now, &peer.identity, Asker::peer(peer, request), sending)
+        let by = self.actor_of(peer);
+        self.accept(now, &peer.identity, by, Asker::peer(peer, request), sending)
     }
 
     /// Accepts a command, and waits until it is durable.
@@ -75,10 +88,11 @@ impl Broker {
         &self,
         now: Now,
         identity: &Identity,
+        by: Actor,
         sending: Sending<'_>,
     ) -> Result<ledger::Accepted, Refusal> {
         let (asker, answer) = oneshot::channel();
-        self.accept(now, identity, Asker::Task(asker), sending)?;
+        self.accept(now, identity, by, Asker::Task(asker), sending)?;
         answered(answer).await
     }
 
@@ -86,6 +100,7 @@ impl Broker {
         &self,
         now: Now,
         identity: &Identity,
+        by: Actor,
         asker: Asker,
         sending: Sending<'_>,
     ) -> Result<(), Refusal> {
@@ -101,10 +116,13 @@ impl Broker {
         self.types.check_payload(sending.type_name, &payload).map_err(|error| {
             Refusal::new(ErrorCode::BadValue, "send.payload", error.to_string())
         })?;
+        let id = CommandId::from_bytes(uuid::Uuid::now_v7().into_bytes());
+        let record = Record::done(by, Verb::SendCommand, sending.device.as_str())
+            .detail(format!("{id} {}", sending.type_name));
         let mut wakes = Wakes::default();
         let mut desk = self.desk.lock();
         let command = ledger::NewCommand {
-            command: CommandId::from_bytes(uuid::Uuid::now_v7().into_bytes()),
+            command: id,
             device: sending.device,
             sender: identity.to_string().into(),
             request_id: some(sending.request_id),
@@ -114,7 +132,10 @@ impl Broker {
             ttl: Duration::from_secs(u64::from(sending.ttl_s)),
             reply: desk.token(asker),
         };
+        desk.record = Some(record);
         self.drive(now, &mut desk, &mut wakes, Input::Accept(command));
+        // A repeated request changes nothing.
+        desk.record = None;
         Ok(())
     }
 
@@ -129,7 +150,8 @@ impl Broker {
         request: u64,
         command: CommandId,
     ) -> Result<(), Refusal> {
-        self.withdraw(now, &peer.identity, Asker::peer(peer, request), command)
+        let by = self.actor_of(peer);
+        self.withdraw(now, &peer.identity, by, Asker::peer(peer, request), command)
     }
 
     /// Withdraws a command that was not sent, and waits until that is durable.
@@ -141,10 +163,11 @@ impl Broker {
         &self,
         now: Now,
         identity: &Identity,
+        by: Actor,
         command: CommandId,
     ) -> Result<ledger::Accepted, Refusal> {
         let (asker, answer) = oneshot::channel();
-        self.withdraw(now, identity, Asker::Task(asker), command)?;
+        self.withdraw(now, identity, by, Asker::Task(asker), command)?;
         answered(answer).await
     }
 
@@ -152,6 +175,7 @@ impl Broker {
         &self,
         now: Now,
         identity: &Identity,
+        actor: Actor,
         asker: Asker,
         command: CommandId,
     ) -> Result<(), Refusal> {
@@ -164,7 +188,9 @@ impl Broker {
         }
         let reply = desk.token(asker);
         let by = identity.to_string().into();
+        desk.record = Some(Record::done(actor, Verb::CancelCommand, command.to_string()));
         self.drive(now, &mut desk, &mut wakes, Input::Cancel { command, by, reply });
+        desk.record = None;
         Ok(())
     }
 
@@ -200,6 +226,7 @@ impl Broker {
         self.drive(now, &mut self.desk.lock(), &mut wakes, input);
     }
 
+    /// Steps of commands, and whole fleet commands, are on disk.
     pub(crate) fn commands_durable(&self, steps: &[(CommandId, u32)]) {
         if steps.is_empty() {
             return;
@@ -215,6 +242,7 @@ impl Broker {
                 Input::Durable { command: *command, step: *step },
             );
         }
+        self.drive_fleets(now, &mut desk, &mut wakes);
     }
 
     /// Lets the ledger's time pass. Called several times a second.
@@ -224,9 +252,11 @@ impl Broker {
         while desk.ledger.deadline().is_some_and(|deadline| deadline <= now.mono) {
             self.drive(now, &mut desk, &mut wakes, Input::Timeout);
         }
+        desk.fleets.tick(now);
+        self.drive_fleets(now, &mut desk, &mut wakes);
     }
 
-    fn drive(&self, now: Now, desk: &mut Desk, wakes: &mut Wakes, input: Input) {
+    pub(crate) fn drive(&self, now: Now, desk: &mut Desk, wakes: &mut Wakes, input: Input) {
         desk.ledger.handle(now, input);
         while let Some(effect) = desk.ledger.poll_effect() {
             self.carry_out(now, desk, wakes, effect);
@@ -238,7 +268,10 @@ impl Broker {
             Effect::Persist { command, record, step } => {
                 let operation = operation(Table::Command, &command.to_bytes(), Some(record));
                 let ticket = Ticket::Command { command, step };
-                if self.submit(vec![operation], Some(ticket)).is_err() {
+                let records = desk.record.take();
+                let taken =
+                    self.submit_audited(now, vec![operation], Some(ticket), records.as_slice());
+                if taken.is_err() {
                     desk.ledger.handle(now, Input::NotStored { command, step });
                 }
             }
@@ -255,10 +288,17 @@ impl Broker {
                     desk.ledger.handle(now, Input::DeviceGone { device, session });
                 }
             }
-            Effect::Update(update) => self.say_update(now, &update, wakes),
+            Effect::Update(update) => {
+                self.say_update(now, &update, wakes);
+                super::fleet::note_update(desk, &update);
+            }
             Effect::Reply { token, answer } => {
-                if let Some(asker) = desk.replies.remove(&token) {
-                    asker.answer(answer, wakes);
+                match desk.replies.remove(&token) {
+                    Some(Asker::Target(fleet, index)) => {
+                        super::fleet::note_answer(now, desk, (fleet, index), &answer);
+                    }
+                    Some(asker) => asker.answer(answer, wakes),
+                    None => {}
                 }
                 match answer {
                     Err(ledger::Refusal::QueueFull) => self.metrics.limit_hit(Limit::CommandQueue),

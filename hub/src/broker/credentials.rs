@@ -9,7 +9,10 @@ use super::registry::{durable, json, operation};
 use super::{Broker, Ticket};
 use crate::access::directory::credential_id;
 use crate::access::jwt;
-use crate::access::{Admission, Credential, CredentialId, Identity, Role, Subject, Token};
+use crate::access::{
+    Admission, Credential, CredentialId, Identity, Role, Subject, Token, TokenHash,
+};
+use crate::audit::{Actor, Record, Verb};
 use crate::clock::Now;
 use crate::codec::Refusal;
 use crate::store::Table;
@@ -130,6 +133,7 @@ impl Broker {
         now: Now,
         role: &str,
         name: &str,
+        by: &Actor,
     ) -> Result<(CredentialId, Token), Refusal> {
         self.role(role)?;
         if name.is_empty() || name.len() > NAME_BYTES_MAX || name.chars().any(char::is_control) {
@@ -144,7 +148,10 @@ impl Broker {
         let credential = person(role, name, now);
         let (done, wait) = tokio::sync::oneshot::channel();
         let operation = operation(Table::Token, &token.hash().0, Some(json(&credential)));
-        self.submit(vec![operation], Some(Ticket::Waiter(done)))?;
+        let record = Record::done(by.clone(), Verb::IssueToken, credential_id(&token.hash()))
+            .detail(format!("{} {name}", role));
+        let ticket = Some(Ticket::Waiter(done));
+        self.submit_audited(now, vec![operation], ticket, &[record])?;
         self.directory.write().insert(token.hash(), credential);
         durable(wait).await?;
         Ok((credential_id(&token.hash()), token))
@@ -159,17 +166,28 @@ impl Broker {
     ///
     /// # Errors
     /// There is no such token.
-    pub async fn revoke_token(&self, id: &str) -> Result<(), Refusal> {
-        let removed = self.directory.write().remove_where(|hash, credential| {
+    pub async fn revoke_token(&self, now: Now, id: &str, by: &Actor) -> Result<(), Refusal> {
+        let is_meant = |hash: &TokenHash, credential: &Credential| {
             matches!(credential.subject, Subject::Person { .. }) && credential_id(hash) == id
-        });
-        let Some((hash, _)) = removed.first() else {
+        };
+        let removed = self.directory.write().remove_where(is_meant);
+        let Some((hash, credential)) = removed.into_iter().next() else {
             return Err(Refusal::new(ErrorCode::NotFound, "id", "no such token"));
         };
-        self.close_sessions(CloseCode::REVOKED, |entry| entry.admission.token == Some(*hash));
+        let whose = match &credential.subject {
+            Subject::Person { role, name } => format!("{role} {name}"),
+            Subject::Device(id) => format!("device {id}"),
+        };
+        let records = [Record::done(by.clone(), Verb::RevokeToken, id).detail(whose)];
         let (done, wait) = tokio::sync::oneshot::channel();
         let operation = operation(Table::Token, &hash.0, None);
-        self.submit(vec![operation], Some(Ticket::Waiter(done)))?;
+        let ticket = Some(Ticket::Waiter(done));
+        if let Err(refusal) = self.submit_audited(now, vec![operation], ticket, &records) {
+            // What isn't recorded doesn't happen.
+            self.directory.write().insert(hash, credential);
+            return Err(refusal);
+        }
+        self.close_sessions(CloseCode::REVOKED, |entry| entry.admission.token == Some(hash));
         durable(wait).await
     }
 }

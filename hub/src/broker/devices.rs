@@ -114,6 +114,8 @@ pub struct Peer {
     pub identity: Identity,
     /// What only devices have.
     pub device: Option<DevicePeer>,
+    /// Where it comes from, if the door says so.
+    pub address: Option<std::net::SocketAddr>,
 }
 
 /// A device's session.
@@ -225,7 +227,7 @@ impl Broker {
         self.sessions.lock().insert(mailbox.id(), entry.clone());
         // It was admitted before it could be found here: what was revoked in between ends it now.
         self.recheck_session(&entry);
-        Ok(Peer { mailbox, identity: identity.clone(), device })
+        Ok(Peer { mailbox, identity: identity.clone(), device, address: None })
     }
 
     fn enter_device(
@@ -240,7 +242,7 @@ impl Broker {
             let mut wakes = Wakes::default();
             let mut devices = self.devices.lock();
             let device = devices.get_mut(id).ok_or(CloseCode::REVOKED)?;
-            if let Err(wait) = device.starts.take(&self.settings.device_sessions, now.mono) {
+            if let Err(wait) = device.starts.take(&self.settings().device_sessions, now.mono) {
                 self.metrics.limit_hit(Limit::SessionRate);
                 let retry_after_s = u32::try_from(wait.as_secs()).unwrap_or(u32::MAX).max(1);
                 return Err(Turned { code: CloseCode::RATE, retry_after_s });
@@ -358,7 +360,7 @@ impl Broker {
     pub fn reconnect_window_s(&self) -> u32 {
         use proto::limits::{RECONNECT_WINDOW_S_MAX, RECONNECT_WINDOW_S_MIN};
         let fleet = self.devices.lock().len() as u64;
-        let window = fleet * 3 / (2 * u64::from(self.settings.accept_rate.max(1)));
+        let window = fleet * 3 / (2 * u64::from(self.settings().accept_rate.max(1)));
         let window = u32::try_from(window).unwrap_or(u32::MAX);
         window.clamp(RECONNECT_WINDOW_S_MIN, RECONNECT_WINDOW_S_MAX)
     }

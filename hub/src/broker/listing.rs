@@ -12,8 +12,8 @@ use proto::envelope::ErrorCode;
 use super::Broker;
 use super::devices::Device;
 use super::registry::DeviceView;
-use super::selector::Selector;
 use crate::codec::Refusal;
+use crate::selector::Selector;
 
 /// By what a list is ordered; among equals by the id.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -64,6 +64,15 @@ pub struct Listed {
     pub next: Option<String>,
 }
 
+/// The ids of a page with their numbers in the order.
+struct PageOfIds {
+    ids: Vec<(u64, DeviceId)>,
+    /// How many match in all.
+    total: usize,
+    /// Whether more follow.
+    more: bool,
+}
+
 /// A device's place in an order.
 type Place<'p> = (u64, &'p str);
 
@@ -83,13 +92,12 @@ impl Sort {
         Some(Self { key, descending })
     }
 
-    fn place<'p>(&self, id: &'p DeviceId, device: &Device) -> Place<'p> {
-        let number = match self.key {
+    fn number(&self, device: &Device) -> u64 {
+        match self.key {
             SortKey::Id => 0,
             SortKey::Created => device.registration.created_unix_ms,
             SortKey::Since => device.presence.since_unix_ms(),
-        };
-        (number, id.as_str())
+        }
     }
 
     fn compare(&self, one: &Place<'_>, other: &Place<'_>) -> std::cmp::Ordering {
@@ -107,7 +115,6 @@ impl Listing {
             text.is_empty() || texts.any(|known| known.to_lowercase().contains(text))
         };
         self.online.is_none_or(|online| online == (device.presence.online() == Some(true)))
-            && self.selector.matches(id.as_str(), &registration.profile, &registration.labels)
             && has_text()
     }
 }
@@ -126,28 +133,28 @@ impl Broker {
             "" => None,
             cursor => Some(read_cursor(cursor)?),
         };
-        let (ids, total, more) = self.page_of_ids(listing, may_see, after.as_ref());
+        let PageOfIds { ids, total, more } = self.page_of_ids(listing, may_see, after.as_ref())?;
         let views: Result<Vec<_>, _> = ids.iter().map(|(_, id)| self.device(id)).collect();
         let next = ids.last().filter(|_| more).map(|(number, id)| write_cursor(*number, id));
         // Who was removed in between is left out.
         Ok(Listed { devices: views?.into_iter().flatten().collect(), total, next })
     }
 
-    /// The ids of a page with their numbers in the order, how many match in all, and whether more
-    /// follow.
     fn page_of_ids(
         &self,
         listing: &Listing,
         may_see: impl Fn(&DeviceId) -> bool,
         after: Option<&(u64, String)>,
-    ) -> (Vec<(u64, DeviceId)>, usize, bool) {
+    ) -> Result<PageOfIds, Refusal> {
         let text = listing.text.to_lowercase();
         let sort = listing.sort;
-        let devices = self.devices.lock();
-        let matching =
-            devices.iter().filter(|(id, device)| listing.wants(id, device, &text) && may_see(id));
+        let take = |id: &DeviceId, device: &Device| {
+            let wanted = listing.wants(id, device, &text) && may_see(id);
+            wanted.then(|| sort.number(device))
+        };
+        let matching = self.select(&listing.selector, "", take)?.picked;
         let mut found: Vec<(Place<'_>, &DeviceId)> =
-            matching.map(|(id, device)| (sort.place(id, device), id)).collect();
+            matching.iter().map(|(id, number)| ((*number, id.as_str()), id)).collect();
         let total = found.len();
         if let Some((number, id)) = after {
             let after = (*number, id.as_str());
@@ -162,7 +169,8 @@ impl Broker {
             found.truncate(listing.limit);
         }
         found.sort_unstable_by(|one, other| sort.compare(&one.0, &other.0));
-        (found.into_iter().map(|(place, id)| (place.0, id.clone())).collect(), total, more)
+        let page = found.into_iter().map(|(place, id)| (place.0, id.clone())).collect();
+        Ok(PageOfIds { ids: page, total, more })
     }
 }
 

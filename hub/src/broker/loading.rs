@@ -44,7 +44,7 @@ use crate::codec::Refusal;
 use crate::store::{Records, StoreError, panic_message};
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 /// What is read at once: little enough that a reader who waits for its turn hardly notices.
 const RUN: RunSize = RunSize { records: 512, bytes: 256 * 1024 };
@@ -172,7 +172,8 @@ impl Broker {
             if loading.is_done() {
                 return Ok(());
             }
-            let run = stored::read_run(&*records, &self.rules, loading.restart, &cursor.next, RUN)?;
+            let run =
+                stored::read_run(&*records, &self.rules(), loading.restart, &cursor.next, RUN)?;
             cursor.restored.values += run.values;
             cursor.restored.unreadable += run.unreadable;
             if let Some(next) = &run.next {
@@ -245,7 +246,7 @@ impl Broker {
             return if loading.is_done() { Ok(Run::default()) } else { Err(stopping()) };
         };
         let read = loading
-            .read(|| stored::read_family(&*records, &self.rules, loading.restart, family))
+            .read(|| stored::read_family(&*records, &self.rules(), loading.restart, family))
             .map_err(|error| loading.failed(error));
         let mut run = read?;
         let added = self.channels.write().load(std::mem::take(&mut run.channels));

@@ -9,14 +9,15 @@
 //! ```
 //!
 //! Read in this order: [`channel`], [`sequence`], [`publish`], [`subscribe`], [`reader`], [`devices`],
-//! [`presence`], [`registry`], [`revise`], [`listing`], [`schemas`], [`quarantine`], [`commands`],
-//! [`credentials`], [`access`], [`restore`],
+//! [`presence`], [`registry`], [`revise`], [`listing`], `select`, [`schemas`], [`quarantine`], [`commands`],
+//! [`fleet_request`], [`fleet`], [`timeline`], `why`, [`credentials`], [`access`], [`audit`], [`export`], [`restore`],
 //! [`loading`], [`room`].
 //!
 //! # Locks
 //!
-//! Taken only in this order, each for a few lines: loading, ledger, devices, one channel, sequence, then a
-//! mailbox or the store's pending batch. A channel and the sequence are free again before anyone is
+//! Taken only in this order, each for a few lines: loading, ledger, devices, one channel (a subscription to
+//! several: all of them, in the order of their names), sequence, then a mailbox, or the audit log's chain and
+//! the store's pending batch. A channel and the sequence are free again before anyone is
 //! woken; the ledger alone stays locked while its effects are carried out, since they are in order, and
 //! loading while a run is read.
 //!
@@ -30,7 +31,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Guard};
 use parking_lot::{Mutex, RwLock};
 use proto::{ChannelPattern, DeviceId};
 
@@ -57,16 +58,24 @@ pub mod listing;
 pub mod presence;
 pub mod registry;
 pub mod revise;
-pub mod selector;
+mod select;
 
 pub mod quarantine;
 pub mod schemas;
 
 mod asker;
 pub mod commands;
+pub mod fleet;
+pub mod fleet_request;
+
+pub mod timeline;
+mod why;
 
 pub mod access;
 pub mod credentials;
+
+pub mod audit;
+pub mod export;
 
 pub mod loading;
 pub mod restore;
@@ -106,6 +115,12 @@ pub struct Settings {
     pub auto_register: bool,
     /// Bounds of the ledger.
     pub ledger: crate::ledger::Limits,
+    /// How much of the audit log is kept.
+    pub audit: crate::audit::Limits,
+    /// Bounds of fleet commands.
+    pub fleet: crate::fleet::Limits,
+    /// Targets above which a fleet command must say how many it means.
+    pub confirm_above: usize,
     /// Whose disk must have room; none if nothing is stored on one.
     pub data_folder: Option<std::path::PathBuf>,
 }
@@ -124,6 +139,9 @@ impl Default for Settings {
             device_sessions: devices::SessionRate::default(),
             auto_register: false,
             ledger: crate::ledger::Limits::default(),
+            audit: crate::audit::Limits::default(),
+            fleet: crate::fleet::Limits::default(),
+            confirm_above: 100,
             data_folder: None,
         }
     }
@@ -132,14 +150,15 @@ impl Default for Settings {
 /// Everything that the doors share.
 #[derive(Debug)]
 pub struct Broker {
-    /// Bounds and policies.
-    pub settings: Settings,
+    /// Bounds and policies; exchanged by a reload.
+    settings: ArcSwap<Settings>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// Types of payloads.
     pub types: LiveTypes,
     pub(crate) schemas: Mutex<schemas::Schemas>,
-    pub(crate) rules: Rules,
+    /// For channels that begin.
+    rules: ArcSwap<Rules>,
     pub(crate) channels: RwLock<Channels>,
     pub(crate) sequence: Mutex<sequence::Sequence>,
     pub(crate) router: Router,
@@ -151,6 +170,9 @@ pub struct Broker {
     pub(crate) writer: std::sync::OnceLock<Writer<Ticket>>,
     pub(crate) room: room::Room,
     pub(crate) loading: loading::Loading,
+    /// Moves with every change of any device's registration.
+    pub(crate) registry_generation: AtomicU64,
+    pub(crate) audit: audit::Log,
     budget: Arc<Budget>,
     next_mailbox: AtomicU64,
 }
@@ -159,7 +181,7 @@ impl Broker {
     /// A mailbox for this peer: it holds nothing that the peer may not see.
     fn new_mailbox(&self, identity: &Identity) -> Arc<Mailbox> {
         let id = self.next_mailbox.fetch_add(1, Ordering::Relaxed);
-        let settings = &self.settings;
+        let settings = self.settings();
         let queue = match identity {
             Identity::Device(_) => Queue::new(Overflow::Disconnect, settings.device_mailbox_bytes),
             Identity::Person { .. } => {
@@ -168,6 +190,27 @@ impl Broker {
         };
         let sight = identity.role().filter(|role| role.is_scoped()).cloned();
         Mailbox::with_sight(id, queue, self.budget.clone(), sight)
+    }
+
+    /// Bounds and policies as they are now.
+    pub fn settings(&self) -> Guard<Arc<Settings>> {
+        self.settings.load()
+    }
+
+    /// Other bounds and policies, from now on. What is sized at the start stays: the total of the
+    /// mailboxes, the ledger, the data folder.
+    pub fn set_settings(&self, settings: Settings) {
+        self.settings.store(Arc::new(settings));
+    }
+
+    /// What channels keep.
+    pub(crate) fn rules(&self) -> Guard<Arc<Rules>> {
+        self.rules.load()
+    }
+
+    /// Other rules, for channels that begin from now on.
+    pub fn set_rules(&self, rules: Rules) {
+        self.rules.store(Arc::new(rules));
     }
 
     pub(crate) fn writer(&self) -> &Writer<Ticket> {
@@ -190,6 +233,7 @@ impl Broker {
         let window = Duration::from_secs(u64::from(self.reconnect_window_s()));
         self.room.look();
         self.commands_tick(now);
+        self.audit_tick(now);
         self.presence_tick(now, window * UNKNOWN_WINDOWS, started);
         let health = self.writer().health(now.mono);
         let age = health.commit_age.map_or(0, |age| age.as_millis());
@@ -218,6 +262,7 @@ impl Broker {
     /// A commit failed.
     pub fn close(&self) -> Result<(), crate::store::Failed> {
         self.loading.stop();
+        self.audit.stop();
         self.writer().close()
     }
 

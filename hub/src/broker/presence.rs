@@ -4,6 +4,7 @@
 //! twenty. After a restart the hub doesn't know: what was stored as here is read as *unknown*
 //! (`stored`), and made *gone* when the device had time enough to come back.
 
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use proto::envelope::Presence;
@@ -115,7 +116,7 @@ impl Broker {
         for (id, device) in devices.iter_mut() {
             let (since_unix_ms, reason) = match &device.presence {
                 State::Leaving { at, since_unix_ms, reason, .. }
-                    if now.mono.saturating_duration_since(*at) >= self.settings.offline_after =>
+                    if now.mono.saturating_duration_since(*at) >= self.settings().offline_after =>
                 {
                     (*since_unix_ms, reason.clone())
                 }
@@ -155,6 +156,10 @@ impl Broker {
         payload: &[u8],
         wakes: &mut Wakes,
     ) {
+        if *kind == channels::REGISTRATION {
+            // Before anyone hears of it, so that whoever does looks it up anew.
+            self.registry_generation.fetch_add(1, Ordering::Release);
+        }
         let value = Value {
             type_name: kind.default_type(),
             payload,

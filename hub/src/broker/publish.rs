@@ -7,6 +7,8 @@ use proto::envelope::{Ack, Envelope, ErrorCode, Kind, Message};
 use super::channel::Inner;
 use super::registry::operation;
 use super::{Broker, Channel, Ticket};
+use crate::access::Identity;
+use crate::audit::{Actor, Record};
 use crate::clock::Now;
 use crate::codec::{Draft, Frame, Refusal, encode};
 use crate::mailbox::{Mailbox, Wakes};
@@ -42,6 +44,43 @@ pub enum Receipt<'r> {
     Cumulative(&'r Arc<Mailbox>, &'r Arc<parking_lot::Mutex<ReportId>>),
     /// A peer that asked with this request id.
     Answer(&'r Arc<Mailbox>, u64),
+}
+
+/// Whose a value is.
+#[derive(Debug, Clone, Copy)]
+pub enum Sender<'s> {
+    /// The hub's own.
+    Hub,
+    /// Of a connection.
+    Peer(&'s Identity),
+    /// Of a request.
+    Actor(&'s Actor),
+}
+
+impl std::fmt::Display for Sender<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Hub => f.write_str("hub"),
+            Self::Peer(identity) => identity.fmt(f),
+            Self::Actor(actor) => f.write_str(&actor.who),
+        }
+    }
+}
+
+/// From whom a value comes.
+#[derive(Debug)]
+pub struct Origin<'o> {
+    /// Named where the payload is not of its type.
+    pub sender: Sender<'o>,
+    /// For the audit log, in the value's batch.
+    pub record: Option<Record>,
+}
+
+impl Origin<'_> {
+    /// The hub itself.
+    pub fn hub() -> Self {
+        Self { sender: Sender::Hub, record: None }
+    }
 }
 
 /// The key of a last value in the store: the channel, and its type after a byte that no name has.
@@ -91,6 +130,21 @@ impl Channel {
 }
 
 impl Broker {
+    /// Puts a value of the hub into a channel.
+    ///
+    /// # Errors
+    /// As for [`Broker::publish_from`].
+    pub fn publish(
+        &self,
+        now: Now,
+        channel: &Channel,
+        value: Value<'_>,
+        receipt: &Receipt<'_>,
+        wakes: &mut Wakes,
+    ) -> Result<u64, Refusal> {
+        self.publish_from(Origin::hub(), now, channel, value, receipt, wakes)
+    }
+
     /// Puts a value into a channel. The caller has checked the right to.
     ///
     /// Who receives it is woken with `wakes`, after the caller has dropped its locks.
@@ -101,24 +155,9 @@ impl Broker {
     /// # Errors
     /// The payload is too long or not of its type, the report comes from a boot that is over, another
     /// revision stands than was meant, or the store has no room: then nothing has happened.
-    pub fn publish(
-        &self,
-        now: Now,
-        channel: &Channel,
-        value: Value<'_>,
-        receipt: &Receipt<'_>,
-        wakes: &mut Wakes,
-    ) -> Result<u64, Refusal> {
-        self.publish_from(&"", now, channel, value, receipt, wakes)
-    }
-
-    /// The same for a value of a peer, which is named where its payload is not of its type.
-    ///
-    /// # Errors
-    /// As [`Broker::publish`].
     pub fn publish_from(
         &self,
-        sender: &dyn std::fmt::Display,
+        origin: Origin<'_>,
         now: Now,
         channel: &Channel,
         value: Value<'_>,
@@ -127,9 +166,9 @@ impl Broker {
     ) -> Result<u64, Refusal> {
         self.check_length(&value)?;
         let problem = self.judge_payload(channel, &value)?;
-        let offset = self.put(now, channel, value, receipt, wakes)?;
+        let offset = self.put(now, channel, value, receipt, wakes, origin.record)?;
         if let Some(problem) = problem.filter(|_| offset != 0) {
-            self.show_quarantined(now, channel, &value, &problem, sender, wakes);
+            self.show_quarantined(now, channel, &value, &problem, origin.sender, wakes);
         }
         Ok(offset)
     }
@@ -142,6 +181,7 @@ impl Broker {
         value: Value<'_>,
         receipt: &Receipt<'_>,
         wakes: &mut Wakes,
+        record: Option<Record>,
     ) -> Result<u64, Refusal> {
         let mut draft = Draft::new(&message(channel, &value, value.payload, now));
         let (offset, ceiling, at_once);
@@ -170,7 +210,8 @@ impl Broker {
             let mut sequence = self.sequence.lock();
             (offset, ceiling) = sequence.advance();
             let frame = Arc::new(draft.place(offset));
-            at_once = self.keep(channel, &value, &frame, ceiling, receipt)?;
+            let record = record.map(|record| (now, record));
+            at_once = self.keep(channel, &value, &frame, ceiling, receipt, record)?;
             for mailbox in inner.audience.receivers(&self.router, channel.name.as_str()) {
                 wakes.add(mailbox.offer(&frame));
             }
@@ -208,6 +249,7 @@ impl Broker {
         frame: &Frame,
         ceiling: Option<u64>,
         receipt: &Receipt<'_>,
+        record: Option<(Now, Record)>,
     ) -> Result<Option<Ticket>, Refusal> {
         let mut operations = Vec::new();
         if let Some(ceiling) = ceiling {
@@ -222,7 +264,9 @@ impl Broker {
         let waits = channel.rule.durable || matches!(receipt, Receipt::Cumulative(..));
         let mut ticket = ticket(receipt, value.report, frame.offset(), waits);
         let at_once = if waits { None } else { ticket.take() };
-        if !operations.is_empty() || ticket.is_some() {
+        if let Some((now, record)) = record {
+            self.submit_audited(now, operations, ticket, &[record])?;
+        } else if !operations.is_empty() || ticket.is_some() {
             self.submit(operations, ticket)?;
         }
         Ok(at_once)
@@ -261,7 +305,9 @@ impl Broker {
             self.metrics.dropped(Dropped::BadValue, 1);
             Refusal::new(ErrorCode::BadValue, "publish.payload", text)
         };
-        let merged = merge::merge(held, patch).map_err(|error| bad(error.to_string()))?;
+        // Bytes from before the channel merged may be no protobuf: then the patch stands alone.
+        let merged = merge::merge(held, patch).or_else(|_| merge::merge(&[], patch));
+        let merged = merged.map_err(|error| bad(error.to_string()))?;
         let max = proto::limits::PAYLOAD_BYTES_MAX;
         if merged.len() > max {
             return Err(bad(format!("merged with the held value it is over {max} bytes")));

@@ -6,20 +6,21 @@
 //! `quarantine.<channel>`, with the beginning of the payload, the reason and the sender, so that
 //! somebody sees it without having to watch everything.
 //!
-//! A number that is not finite is refused in any case: it can be decoded, and nobody can use it.
+//! Two things are refused in any case: a number that is not finite, which can be decoded and nobody can
+//! use; and, where values merge, what is no protobuf at all, since nothing could be merged with it.
 
 use proto::envelope::{ErrorCode, Quarantined};
 use proto::json::PayloadError;
 use proto::wire::Encode as _;
 use proto::{ChannelName, channels};
 
-use super::publish::{Receipt, Value};
+use super::publish::{Receipt, Sender, Value};
 use super::{Broker, Channel};
 use crate::clock::Now;
 use crate::codec::Refusal;
 use crate::mailbox::Wakes;
 use crate::metrics::{Drop as Dropped, Undecodable as Reason};
-use crate::twin::{ReportId, Undecodable};
+use crate::twin::{Keep, ReportId, Undecodable, merge};
 
 /// Bytes of a payload that are shown.
 const SHOWN_MAX: usize = 1024;
@@ -52,7 +53,8 @@ impl Broker {
         };
         if let Some(reason) = reason {
             self.metrics.undecodable(reason);
-            if channel.rule.undecodable == Undecodable::Quarantine {
+            let fits = channel.rule.keep != Keep::Merge || merge::merge(&[], value.payload).is_ok();
+            if channel.rule.undecodable == Undecodable::Quarantine && fits {
                 return Ok(Some(error));
             }
         }
@@ -67,7 +69,7 @@ impl Broker {
         channel: &Channel,
         value: &Value<'_>,
         problem: &PayloadError,
-        sender: &dyn std::fmt::Display,
+        sender: Sender<'_>,
         wakes: &mut Wakes,
     ) {
         let name = channel.name.as_str();

@@ -8,8 +8,10 @@ use proto::messages::lamplighter::v1::Registration as RegistrationMessage;
 use proto::{CloseCode, DeviceId, channels};
 
 use super::devices::{Device, Registration};
-use super::{Broker, Ticket};
-use crate::access::{Credential, Subject, Token, TokenHash};
+use super::{Broker, Ticket, audit};
+use crate::access::directory::credential_id;
+use crate::access::{Credential, Identity, Subject, Token, TokenHash};
+use crate::audit::{Actor, Door, Record, Verb};
 use crate::clock::Now;
 use crate::codec::Refusal;
 use crate::ledger;
@@ -129,6 +131,7 @@ impl Broker {
         now: Now,
         new: Vec<NewDevice>,
         existing: Existing,
+        by: &Actor,
     ) -> Result<Vec<(DeviceId, Token)>, Refusal> {
         let checked: Vec<(DeviceId, NewDevice)> =
             new.into_iter().map(check).collect::<Result<_, _>>()?;
@@ -142,12 +145,17 @@ impl Broker {
             self.may_add(&devices, &checked, existing)?;
             let mut operations = Vec::new();
             let mut added = Vec::new();
+            let mut records = Vec::new();
             for (id, new) in checked {
                 let token = Token::generate();
+                let is_known = devices.contains_key(&id);
+                let verb = if is_known { Verb::ChangeDevice } else { Verb::AddDevice };
+                let record = Record::done(by.clone(), verb, id.as_str());
+                records.push(record.detail(format!("token {}", credential_id(&token.hash()))));
                 operations.extend(self.add(now, &mut devices, &id, new, &token, &mut wakes));
                 added.push((id, token));
             }
-            self.submit(operations, Some(Ticket::Waiter(done)))?;
+            self.submit_audited(now, operations, Some(Ticket::Waiter(done)), &records)?;
             added
         };
         durable(wait).await?;
@@ -169,9 +177,9 @@ impl Broker {
                 return Err(Refusal::new(ErrorCode::Conflict, "id", text));
             }
         }
-        if devices.len() + fresh > self.settings.devices_max {
+        if devices.len() + fresh > self.settings().devices_max {
             self.metrics.limit_hit(Limit::Devices);
-            let text = format!("at most {} devices may be registered", self.settings.devices_max);
+            let text = format!("at most {} devices may be registered", self.settings().devices_max);
             return Err(Refusal::new(ErrorCode::Limit, "", text));
         }
         Ok(())
@@ -229,11 +237,14 @@ impl Broker {
         if devices.contains_key(id) {
             return true;
         }
-        if !self.settings.auto_register || devices.len() >= self.settings.devices_max {
+        if !self.settings().auto_register || devices.len() >= self.settings().devices_max {
             return false;
         }
         let registration = Registration { created_unix_ms: now.unix_ms, ..Registration::default() };
-        if self.submit(vec![registration_operation(id, &registration)], None).is_err() {
+        let by = audit::actor(&Identity::Device(id.clone()), None, None, Door::Socket);
+        let record = Record::done(by, Verb::AddDevice, id.as_str()).detail("by its certificate");
+        let operations = vec![registration_operation(id, &registration)];
+        if self.submit_audited(now, operations, None, &[record]).is_err() {
             return false;
         }
         self.say_registration(now, id, &registration, &mut wakes);
@@ -245,7 +256,7 @@ impl Broker {
     ///
     /// # Errors
     /// There is no such device.
-    pub async fn remove_device(&self, now: Now, id: &DeviceId) -> Result<(), Refusal> {
+    pub async fn remove_device(&self, now: Now, id: &DeviceId, by: &Actor) -> Result<(), Refusal> {
         self.recall(id)?;
         let (done, wait) = tokio::sync::oneshot::channel();
         {
@@ -259,7 +270,9 @@ impl Broker {
             if let Some(token) = device.token {
                 operations.push(operation(Table::Token, &token.0, None));
             }
-            self.submit(operations, Some(Ticket::Waiter(done)))?;
+            let record = Record::done(by.clone(), Verb::RemoveDevice, id.as_str());
+            let ticket = Some(Ticket::Waiter(done));
+            self.submit_audited(now, operations, ticket, &[record])?;
             if let Some(device) = devices.remove(id) {
                 if let Some(token) = device.token {
                     self.directory.write().remove_where(|hash, _| *hash == token);

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
+use arc_swap::ArcSwap;
 use parking_lot::{Mutex, RwLock};
 use proto::DeviceId;
 
@@ -19,10 +20,11 @@ use super::room::Room;
 use super::schemas::Schemas;
 use super::sequence::Sequence;
 use super::stored::Restart;
-use super::{Broker, Settings, Ticket};
+use super::{Broker, Settings, Ticket, audit};
 use crate::access::{Credential, Directory, TokenHash};
+use crate::audit::Entry;
 use crate::clock::Now;
-use crate::codec::LiveTypes;
+use crate::codec::{Frame, LiveTypes};
 use crate::ledger::Ledger;
 use crate::mailbox::Budget;
 use crate::metrics::Metrics;
@@ -30,7 +32,8 @@ use crate::router::Router;
 use crate::store::{Operation, Store, StoreError, Table, Writer};
 use crate::twin::Rules;
 
-const CEILING_KEY: &[u8] = b"ceiling";
+/// Where the ceiling of offsets is, in [`Table::Meta`].
+pub const CEILING_KEY: &[u8] = b"ceiling";
 
 /// What was found in the store.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -43,6 +46,8 @@ pub struct Restored {
     pub commands: usize,
     /// Descriptor sets.
     pub schemas: usize,
+    /// Records of fleet commands.
+    pub fleets: usize,
     /// Records that could not be read; each was logged, and stays in the store as it is.
     pub unreadable: usize,
 }
@@ -72,31 +77,35 @@ impl Broker {
             Ok(_) => restored.commands += 1,
             Err(error) => skip("command", &error, &mut restored.unreadable),
         })?;
+        let fleets = super::fleet::restore(&settings, store, now, &ledger, &mut restored)?;
         let types = LiveTypes::new(metrics.not_converted.clone());
         let schemas = Schemas::read(store, &types, &mut restored)?;
         let mut sequence = Sequence::start(random_epoch(), ceiling(store)?);
         let (offset, _) = sequence.advance();
         let restart = Restart { offset, unix_ms: now.unix_ms };
         metrics.values_loading.set(1);
+        let audit = audit::Stored::read(&*store.records())?.chain(settings.audit);
         let broker = Self {
             metrics,
             types,
             schemas: Mutex::new(schemas),
-            rules,
+            rules: ArcSwap::from_pointee(rules),
             channels: RwLock::new(Channels::to_be_loaded()),
             sequence: Mutex::new(sequence),
             router: Router::default(),
             devices: Mutex::new(devices),
             sessions: Mutex::new(HashMap::new()),
             directory: RwLock::new(directory),
-            policy: arc_swap::ArcSwap::default(),
-            desk: Mutex::new(Desk::new(ledger)),
+            policy: ArcSwap::default(),
+            desk: Mutex::new(Desk::new(ledger, fleets)),
             writer: std::sync::OnceLock::new(),
             room: Room::new(settings.data_folder.clone()),
             loading: Loading::new(store.records(), restart, restored),
+            registry_generation: AtomicU64::new(0),
+            audit: audit::Log::new(audit, store.records(), now),
             budget: Budget::new(settings.mailbox_total_bytes),
             next_mailbox: AtomicU64::new(1),
-            settings,
+            settings: ArcSwap::from_pointee(settings),
         };
         Ok((Arc::new(broker), restored))
     }
@@ -186,6 +195,43 @@ fn from_hex(text: &str) -> Option<TokenHash> {
         *byte = u8::from_str_radix(&text[2 * at..2 * at + 2], 16).ok()?;
     }
     Some(TokenHash(hash))
+}
+
+/// Whether a record from elsewhere is one that a hub would read.
+///
+/// # Errors
+/// Says what is wrong with it.
+pub fn check_record(record: &Operation) -> Result<(), String> {
+    let key = record.key();
+    let Some(value) = record.value() else { return Ok(()) };
+    let text = |error: &dyn std::fmt::Display| format!("is no {:?}: {error}", record.table());
+    match record.table() {
+        Table::Device => {
+            let id = std::str::from_utf8(key).map_err(|error| text(&error))?;
+            DeviceId::parse(id).map_err(|error| text(&error))?;
+            serde_json::from_slice::<Registration>(value).map(drop).map_err(|error| text(&error))
+        }
+        Table::Token if key.len() != 32 => Err(text(&"its key is no hash")),
+        Table::Token => {
+            serde_json::from_slice::<Credential>(value).map(drop).map_err(|error| text(&error))
+        }
+        Table::LastValue => {
+            let frame = Frame::restore(value).map_err(|error| text(&error))?;
+            let message = frame.message();
+            let known = super::publish::last_value_key(message.channel, message.type_name);
+            if *known == *key { Ok(()) } else { Err(text(&"it is of another channel")) }
+        }
+        Table::Command => {
+            let mut ledger = Ledger::new(crate::ledger::Limits::default());
+            ledger.restore(Now::read(), value).map(drop).map_err(|error| text(&error))
+        }
+        Table::Audit => {
+            serde_json::from_slice::<Entry>(value).map(drop).map_err(|error| text(&error))
+        }
+        Table::Fleet => crate::fleet::Fleets::check(key, value).map_err(|error| text(&error)),
+        Table::Schema => super::schemas::check_stored(key, value).map_err(|error| text(&error)),
+        Table::Meta => Ok(()),
+    }
 }
 
 pub(super) fn skip(what: &str, error: &dyn std::fmt::Display, unreadable: &mut usize) {

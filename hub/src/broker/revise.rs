@@ -7,6 +7,7 @@ use proto::DeviceId;
 use super::devices::{Device, Registration};
 use super::registry::{self, DeviceView, NewDevice, durable, registration_operation};
 use super::{Broker, Ticket};
+use crate::audit::{Actor, Record, Verb};
 use crate::clock::Now;
 use crate::codec::Refusal;
 use crate::mailbox::Wakes;
@@ -55,6 +56,7 @@ impl Broker {
         &self,
         now: Now,
         id: &DeviceId,
+        by: &Actor,
         is_meant: impl FnOnce(&DeviceView) -> bool + Send,
         change: impl FnOnce(DeviceSettings) -> Result<DeviceSettings, E> + Send,
     ) -> Result<Revised, E> {
@@ -69,7 +71,9 @@ impl Broker {
                 return Ok(Revised::Stale(view));
             }
             let revised = revise(id, device, change)?;
-            self.submit(vec![registration_operation(id, &revised)], Some(Ticket::Waiter(done)))?;
+            let operations = vec![registration_operation(id, &revised)];
+            let record = Record::done(by.clone(), Verb::ChangeDevice, id.as_str());
+            self.submit_audited(now, operations, Some(Ticket::Waiter(done)), &[record])?;
             device.registration = revised;
             self.say_registration(now, id, &device.registration, &mut wakes);
         }

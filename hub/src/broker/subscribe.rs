@@ -5,11 +5,13 @@
 //! that first gets what is kept and then what waits has no gap and no double.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
+use parking_lot::MutexGuard;
 use proto::ChannelPattern;
 use proto::envelope::Position;
 
-use super::channel::Revisions;
+use super::channel::{Inner, Revisions};
 use super::{Broker, Channel};
 use crate::codec::request::Subscription;
 use crate::codec::{Encoding, Frame, Refusal};
@@ -59,6 +61,38 @@ impl Broker {
         Ok(Beginning { position, recovered, snapshot, encoding: wanted.encoding })
     }
 
+    /// Begins several subscriptions at one position, as a reader wants that names all it reads in one
+    /// request and keeps one position: what was missed of all of them comes in one order and none
+    /// twice, and is recovered for all or for none. How the content is written is the door's affair. The caller has checked the right to.
+    ///
+    /// # Errors
+    /// One names a new channel, and there are as many as may be.
+    pub fn subscribe_all(
+        &self,
+        patterns: &[ChannelPattern],
+        since: Option<(u64, u64)>,
+        snapshot: bool,
+        mailbox: &Arc<Mailbox>,
+    ) -> Result<Beginning, Refusal> {
+        let position = self.enter_all(patterns, mailbox)?;
+        let since = since
+            .filter(|(epoch, offset)| *epoch == position.epoch && *offset <= position.offset)
+            .map(|(_, offset)| offset);
+        let recovered = since.and_then(|offset| {
+            let mut missed = Vec::new();
+            for pattern in patterns {
+                missed.extend(self.missed(pattern, offset, position.offset)?);
+            }
+            missed.sort_unstable_by_key(|frame: &Arc<Frame>| frame.offset());
+            missed.dedup_by_key(|frame| frame.offset());
+            missed.retain(|frame| mailbox.may_see(frame));
+            (missed.len() <= RECOVERED_MAX).then_some(missed)
+        });
+        let snapshot = (snapshot && recovered.is_none())
+            .then(|| Revisions { after: since.unwrap_or(0), up_to: position.offset });
+        Ok(Beginning { position, recovered, snapshot, encoding: None })
+    }
+
     /// Ends a subscription, if there was one.
     pub fn unsubscribe(&self, pattern: &ChannelPattern, mailbox: u64) {
         if pattern.is_exact() {
@@ -77,6 +111,11 @@ impl Broker {
         (sequence.position(), mailbox.resume())
     }
 
+    /// Moves with every change of any device's registration.
+    pub fn registry_generation(&self) -> u64 {
+        self.registry_generation.load(Ordering::Acquire)
+    }
+
     /// Where the order stands now.
     pub fn position(&self) -> Position<'static> {
         self.sequence.lock().position()
@@ -88,6 +127,31 @@ impl Broker {
         }
         let name = proto::ChannelName::parse(pattern.as_str());
         self.channel(&name.expect("an exact pattern is a name")).map(Some)
+    }
+
+    /// Enters all of them in one step of the order.
+    fn enter_all(
+        &self,
+        patterns: &[ChannelPattern],
+        mailbox: &Arc<Mailbox>,
+    ) -> Result<Position<'static>, Refusal> {
+        let mut exact = Vec::new();
+        for pattern in patterns {
+            exact.extend(self.exact_channel(pattern)?);
+        }
+        // Several channels are locked at once here alone, in the order of their names.
+        exact.sort_unstable_by(|one, other| one.name.as_str().cmp(other.name.as_str()));
+        exact.dedup_by(|one, other| Arc::ptr_eq(one, other));
+        let mut locked: Vec<MutexGuard<'_, Inner>> =
+            exact.iter().map(|channel| channel.inner.lock()).collect();
+        let sequence = self.sequence.lock();
+        for inner in &mut locked {
+            inner.audience.subscribe(mailbox);
+        }
+        for pattern in patterns.iter().filter(|pattern| !pattern.is_exact()) {
+            self.router.subscribe(pattern, mailbox);
+        }
+        Ok(sequence.position())
     }
 
     fn enter(

@@ -35,6 +35,8 @@ pub enum Ticket {
         /// The step that is durable now.
         step: u32,
     },
+    /// A fleet command with all its targets: it begins. Someone may wait for that.
+    Fleet(crate::fleet::FleetId, tokio::sync::oneshot::Sender<()>),
     /// Someone waits in a task of the runtime.
     Waiter(tokio::sync::oneshot::Sender<()>),
 }
@@ -55,6 +57,11 @@ impl Broker {
                 }
                 Ticket::Answer { mailbox, envelope } => mailbox.answer(envelope).wake(),
                 Ticket::Command { command, step } => steps.push((command, step)),
+                Ticket::Fleet(fleet, waiter) => {
+                    self.fleet_durable(fleet);
+                    // It begins, whether or not its sender is still there.
+                    waiter.send(()).ok();
+                }
                 // The waiter may have given up; what it asked for is durable all the same.
                 Ticket::Waiter(waiter) => drop(waiter.send(())),
             }

@@ -29,8 +29,6 @@ pub(crate) struct Order {
     pub(crate) ttl_s: u64,
     /// Empty: replaces nothing.
     pub(crate) supersede_key: &'static str,
-    /// Doing it twice is as good as once: an unknown outcome may be tried again.
-    pub(crate) repeatable: bool,
     /// ms since 1970, UTC: when its level ends, if it was told.
     pub(crate) ends_unix_ms: Option<u64>,
     /// For people: `dim to 40 %`.
@@ -49,39 +47,39 @@ pub(crate) fn order(args: &SendArgs, words: &[String], now_unix_ms: u64) -> Resu
         return Err(usage(text));
     };
     let ends = || end(args, now_unix_ms);
-    let (content, repeatable, words) = match action.as_str() {
+    let (content, words) = match action.as_str() {
         "dim" => {
             flags_fit(args, action, &["--fade", "--until", "--for"])?;
             let level = percent(values)?;
-            (light(args, level, ends()?), true, format!("dim to {level} %"))
+            (light(args, level, ends()?), format!("dim to {level} %"))
         }
         "on" | "off" => {
             flags_fit(args, action, &["--fade", "--until", "--for"])?;
             no_words(values)?;
             let level = if action == "on" { 100 } else { 0 };
-            (light(args, level, ends()?), true, action.clone())
+            (light(args, level, ends()?), action.clone())
         }
         "resume" => {
             flags_fit(args, action, &["--fade"])?;
             no_words(values)?;
-            (json!({"resume": ramp(args, "ramp_ms")}), true, action.clone())
+            (json!({"resume": ramp(args, "ramp_ms")}), action.clone())
         }
         "identify" => {
             flags_fit(args, action, &["--for"])?;
             no_words(values)?;
-            (json!({"identify": blink(args.duration)?}), true, action.clone())
+            (json!({"identify": blink(args.duration)?}), action.clone())
         }
         "read" => {
             flags_fit(args, action, &[])?;
-            (json!({"read_now": fields(values)?}), true, action.clone())
+            (json!({"read_now": fields(values)?}), action.clone())
         }
         "reboot" => {
             flags_fit(args, action, &["--confirm"])?;
             no_words(values)?;
-            if !args.confirm {
+            if args.confirm.is_none() && !args.yes {
                 return Err(usage("reboot: leaves the street dark for a moment; say --confirm"));
             }
-            (json!({"reboot": {"confirm": true}}), false, action.clone())
+            (json!({"reboot": {"confirm": true}}), action.clone())
         }
         other => {
             return Err(usage(&format!(
@@ -97,7 +95,6 @@ pub(crate) fn order(args: &SendArgs, words: &[String], now_unix_ms: u64) -> Resu
         data: content,
         ttl_s: args.ttl.as_secs(),
         supersede_key: if light_or_back { OVERRIDE_KEY } else { "" },
-        repeatable,
         ends_unix_ms: if is_light { ends()? } else { None },
         words,
     })
@@ -117,7 +114,6 @@ fn raw(args: &SendArgs, json: &str) -> Result<Order, Failure> {
         data,
         ttl_s: args.ttl.as_secs(),
         supersede_key: "",
-        repeatable: false,
         ends_unix_ms: None,
     })
 }
@@ -198,7 +194,8 @@ fn flags_fit(args: &SendArgs, action: &str, allowed: &[&str]) -> Result<(), Fail
         ("--fade", args.fade.is_some()),
         ("--until", args.until.is_some()),
         ("--for", args.duration.is_some()),
-        ("--confirm", args.confirm),
+        // With --where it is about the number of devices.
+        ("--confirm", args.confirm.is_some_and(|n| n.is_none() || args.selector.is_none())),
     ];
     match given.iter().find(|(flag, given)| *given && !allowed.contains(flag)) {
         None => Ok(()),

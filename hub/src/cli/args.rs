@@ -10,7 +10,9 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use proto::limits;
 
+pub(crate) use super::args_audit::{AuditCommand, AuditListArgs, AuditVerifyArgs};
 use super::connect::Connection;
+use super::fleet_args::FleetCommand;
 use super::selector::Selector;
 use super::units::{self, Position, Until};
 
@@ -45,6 +47,11 @@ pub(crate) enum Command {
     Send(SendArgs),
     /// Show one command's life, or withdraw it
     Command(CommandArgs),
+    /// Look at commands to many devices, withdraw them, send them again
+    #[command(subcommand)]
+    Fleet(FleetCommand),
+    /// Say why a lamp did not switch, with all that happened to it
+    Explain(ExplainArgs),
     /// Show the last values of a device, with their age
     State(StateArgs),
     /// Show values as they come
@@ -63,6 +70,13 @@ pub(crate) enum Command {
     /// Ask who may do what, and why
     #[command(subcommand)]
     Access(AccessCommand),
+    /// Show or prove the log of who changed what
+    #[command(subcommand)]
+    Audit(AuditCommand),
+    /// Write everything that a hub keeps, for backup and for moving
+    Export(super::transfer::ExportArgs),
+    /// Bring what `export` wrote into the data of a hub that isn't running
+    Import(super::transfer::ImportArgs),
     /// Ask whether the hub is ready
     Status(StatusArgs),
     /// Print a completion script for a shell
@@ -112,7 +126,7 @@ pub(crate) struct SendArgs {
     /// A device, unless --where is given, then an action and its values
     #[arg(value_name = "DEVICE> <ACTION")]
     pub(crate) words: Vec<String>,
-    /// Many devices instead of one: street='Queen St',feeder=F12
+    /// Many devices instead of one: "street='Queen St' and power>40"
     #[arg(long = "where", value_name = "SELECTOR", value_parser = Selector::parse)]
     pub(crate) selector: Option<Selector>,
     /// How long the light takes to change, up to 90m
@@ -141,9 +155,28 @@ pub(crate) struct SendArgs {
     /// Names this order: sent again under the same name, it is done only once
     #[arg(long, value_name = "ID", value_parser = request_id)]
     pub(crate) request_id: Option<String>,
-    /// reboot: yes, I mean it
-    #[arg(long)]
-    pub(crate) confirm: bool,
+    /// reboot: yes, I mean it. With --where: yes, I mean exactly so many devices
+    #[arg(long, value_name = "N", num_args = 0..=1)]
+    #[expect(clippy::option_option, reason = "the flag, and the number that it may have")]
+    pub(crate) confirm: Option<Option<usize>>,
+    /// With --where: however many devices that is
+    #[arg(long, requires = "selector", conflicts_with = "confirm")]
+    pub(crate) yes: bool,
+    /// With --where: only say how many would get it
+    #[arg(long, requires = "selector")]
+    pub(crate) dry_run: bool,
+    /// With --where: devices of one wave
+    #[arg(long, value_name = "N", requires = "selector", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) wave_size: Option<u32>,
+    /// With --where: devices a second
+    #[arg(long, value_name = "N", requires = "selector")]
+    pub(crate) per_second: Option<f64>,
+    /// With --where: between two waves
+    #[arg(long, value_name = "DURATION", requires = "wave_size", value_parser = pause)]
+    pub(crate) pause: Option<Duration>,
+    /// With --where: stop when more of those sent than this share failed, in %
+    #[arg(long, value_name = "PERCENT", requires = "selector")]
+    pub(crate) abort_above: Option<f64>,
     /// Full name of the message in --json
     #[arg(long = "type", value_name = "TYPE", requires = "json")]
     pub(crate) type_name: Option<String>,
@@ -176,6 +209,23 @@ pub(crate) struct CommandArgs {
     /// Withdraw it, if the device has not started it
     #[arg(long)]
     pub(crate) cancel: bool,
+}
+
+/// `hub explain`
+#[derive(Debug, Args)]
+pub(crate) struct ExplainArgs {
+    /// Which device
+    #[arg(value_parser = device_id)]
+    pub(crate) device: String,
+    /// When: the last 22:00, or 2026-11-21T22:00:00Z; now if not said
+    #[arg(long, value_name = "TIME", value_parser = units::parse_until)]
+    pub(crate) at: Option<Until>,
+    /// How much before and after
+    #[arg(long, value_name = "DURATION", value_parser = lasting, default_value = "1h")]
+    pub(crate) around: Duration,
+    /// As one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// `hub state`
@@ -212,7 +262,7 @@ pub(crate) struct WatchArgs {
 /// `hub devices`
 #[derive(Debug, Args)]
 pub(crate) struct DevicesArgs {
-    /// Only some: street='Queen St',profile=led-40
+    /// Only some: "street='Queen St' and not online=true"
     #[arg(long = "where", value_name = "SELECTOR", value_parser = Selector::parse)]
     pub(crate) selector: Option<Selector>,
     /// One JSON object a line
@@ -357,11 +407,15 @@ fn lasting(text: &str) -> Result<Duration, String> {
     units::duration_between(text, Duration::from_secs(1), week)
 }
 
-fn patience(text: &str) -> Result<Duration, String> {
+pub(super) fn patience(text: &str) -> Result<Duration, String> {
     units::duration_between(text, Duration::from_millis(1), Duration::from_secs(366 * 24 * 3600))
 }
 
-fn request_id(text: &str) -> Result<String, String> {
+fn pause(text: &str) -> Result<Duration, String> {
+    units::duration_between(text, Duration::ZERO, Duration::from_secs(24 * 3600))
+}
+
+pub(super) fn request_id(text: &str) -> Result<String, String> {
     let legal = text.bytes().all(|byte| byte.is_ascii_graphic());
     if legal && (1..=limits::KEY_BYTES_MAX).contains(&text.len()) {
         return Ok(text.to_owned());
@@ -381,7 +435,7 @@ pub(crate) fn device_id(text: &str) -> Result<String, String> {
     }
 }
 
-fn command_id(text: &str) -> Result<String, String> {
+pub(super) fn command_id(text: &str) -> Result<String, String> {
     match proto::CommandId::parse(text) {
         Ok(_) => Ok(text.to_owned()),
         Err(_) => Err("a command id is a UUID, as `hub send` prints it".to_owned()),

@@ -51,7 +51,7 @@ pub(crate) async fn run(
 }
 
 /// The action of a `lighting.v1.Command`, or the type of anything else.
-fn action(record: &Value) -> String {
+pub(crate) fn action(record: &Value) -> String {
     let data = record.get("data").and_then(Value::as_object);
     let fields = data.into_iter().flatten();
     let mut actions = fields.filter(|(_, value)| value.is_object());

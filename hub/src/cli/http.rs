@@ -14,6 +14,8 @@ use super::selector::Selector;
 
 /// From dialling to the last byte.
 const REQUEST_MAX: Duration = Duration::from_secs(30);
+/// The same for a long answer.
+const DOWNLOAD_MAX: Duration = Duration::from_secs(3600);
 /// Bytes of an answer; a page of 1,000 devices is far below.
 const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Devices a page.
@@ -74,6 +76,27 @@ impl Http {
         let status = response.status().as_u16();
         let body = self.body(response).await?;
         Ok((status, String::from_utf8_lossy(&body).into_owned()))
+    }
+
+    /// `GET` of a long answer, piece by piece.
+    pub(crate) async fn download(
+        &self,
+        path: &str,
+        take: &mut dyn FnMut(&[u8]) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let request = self.request(Method::GET, path).timeout(DOWNLOAD_MAX);
+        let mut response = self.call(request).await?;
+        let status = response.status();
+        if !status.is_success() {
+            let body = self.body(response).await?;
+            let parsed = serde_json::from_slice::<Value>(&body);
+            return Err(problem(status.as_u16(), &parsed.unwrap_or(Value::Null)));
+        }
+        let broken = |error| Failure::Unreachable(format!("{}: {}", self.host, innermost(&error)));
+        while let Some(piece) = response.chunk().await.map_err(broken)? {
+            take(&piece)?;
+        }
+        Ok(())
     }
 
     /// All devices that a selector picks, page by page; `None` picks all.

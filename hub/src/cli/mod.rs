@@ -5,10 +5,9 @@
 //!
 //! ```text
 //!   words ─▶ args ─▶ action ─▶ send ─┬─▶ one ──┬─▶ client (socket) ─▶ hub
-//!                     │              └─▶ many ─┤
-//!                     │                  batch └─▶ http (REST) ────▶ hub
+//!                     │              └─▶ fleet ┴─▶ http (REST) ────▶ hub
 //!                     ├─▶ watch ──────▶ client
-//!                     └─▶ state, devices, command, token, access, schema ─▶ http
+//!                     └─▶ state, explain, devices, command, fleets, token, access, schema, audit, export ─▶ http
 //!   answers ─▶ fields ─▶ summary, life, table ─▶ out
 //! ```
 //!
@@ -36,6 +35,9 @@ mod fields;
 mod connect;
 
 mod args;
+mod args_audit;
+
+mod fleet_args;
 
 mod client;
 
@@ -59,13 +61,15 @@ mod send;
 
 mod one;
 
-mod batch;
+mod fleet;
 
-mod many;
+mod fleets;
 
 mod watch;
 
 mod state;
+
+mod explain;
 
 mod csv;
 
@@ -76,12 +80,14 @@ mod command;
 mod token;
 
 mod access;
+mod audit;
+mod transfer;
 
 mod schema;
 
 mod serve;
 
-use args::{Cli, Command, TokenCommand};
+use args::{AuditCommand, Cli, Command, TokenCommand};
 use exit::Failure;
 use out::{Out, note};
 
@@ -133,6 +139,11 @@ fn run(cli: &Cli, words: Vec<String>) -> Result<(), Failure> {
             let dir = args.data_dir.clone().unwrap_or_default();
             serve::issue_offline(args, &dir, &mut out)
         }
+        Command::Export(args) if args.offline => transfer::export_offline(args),
+        Command::Import(args) => transfer::import(args, &mut out),
+        Command::Audit(AuditCommand::Verify(args)) if args.offline => {
+            audit::verify_offline(args, &mut out)
+        }
         command => {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             let runtime =
@@ -151,7 +162,9 @@ async fn ask(
 ) -> Result<(), Failure> {
     match command {
         Command::Send(args) => send::run(args, connection, words, out).await,
+        Command::Fleet(command) => fleets::run(command, connection, out).await,
         Command::Command(args) => command::run(args, connection, out).await,
+        Command::Explain(args) => explain::run(args, connection, out).await,
         Command::State(args) => state::run(args, connection, out).await,
         Command::Watch(args) => watch::run(args, connection, out).await,
         Command::Devices(args) => devices::list(args, connection, out).await,
@@ -159,8 +172,13 @@ async fn ask(
         Command::Access(command) => access::run(command, connection, out).await,
         Command::Token(command) => token::run(command, connection, out).await,
         Command::Schema(command) => schema::run(command, connection, out).await,
+        Command::Audit(command) => audit::run(command, connection, out).await,
+        Command::Export(args) => transfer::export(args, connection).await,
         Command::Status(args) => devices::status(args.json, connection, out).await,
-        Command::Serve(_) | Command::Config(_) | Command::Completions { .. } => Ok(()),
+        Command::Serve(_)
+        | Command::Config(_)
+        | Command::Import(_)
+        | Command::Completions { .. } => Ok(()),
     }
 }
 

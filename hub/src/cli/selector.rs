@@ -1,18 +1,20 @@
-//! Which devices: `street=Queen St,feeder=F12`, what `--where` takes.
+//! Which devices, as typed: what `--where` takes.
 //!
-//! The hub decides what matches. Here the words are only checked, so that a slip is told before
-//! anything is sent.
+//! The hub decides what matches. Here the words are only checked, by the same reader, so that a slip is
+//! told before anything is sent.
 
-/// A selector that is well-formed: `key=value` parts, joined by commas; a value with a comma in it
-/// stands in double quotes.
+use crate::selector;
+
+/// A selector that is well-formed and says something.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Selector(String);
 
 impl Selector {
     /// Checks a selector.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        for part in split(text)? {
-            check_part(&part)?;
+        let parsed = selector::Selector::parse(text).map_err(|error| error.to_string())?;
+        if parsed.is_all() {
+            return Err("is empty; every device is exists(id)".to_owned());
         }
         Ok(Self(text.to_owned()))
     }
@@ -23,37 +25,17 @@ impl Selector {
     }
 }
 
-/// Cuts at commas outside of quotes.
-fn split(text: &str) -> Result<Vec<String>, String> {
-    let mut parts = vec![String::new()];
-    let mut quoted = false;
-    for c in text.chars() {
-        quoted ^= c == '"';
-        match parts.last_mut() {
-            Some(part) if c != ',' || quoted => part.push(c),
-            _ => parts.push(String::new()),
-        }
-    }
-    if quoted { Err("a quote isn't closed".to_owned()) } else { Ok(parts) }
-}
-
-fn check_part(part: &str) -> Result<(), String> {
-    let wrong = || format!("`{part}` isn't key=value, as in street='Queen St'");
-    let (key, value) = part.split_once('=').ok_or_else(wrong)?;
-    let empty = key.trim().is_empty() || value.trim().is_empty();
-    if empty || key.contains('"') { Err(wrong()) } else { Ok(()) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_selector_is_pairs_joined_by_commas() {
-        for text in ["street=Queen St", "street=Queen St,feeder=F12", "street=\"A, B\",id=lamp-1"] {
+    fn a_selector_that_says_nothing_or_cannot_be_read_is_refused() {
+        for text in ["street=Queen St", "street=Queen St,feeder=F12", "power>40 or not online=true"]
+        {
             assert_eq!(Selector::parse(text).as_ref().map(Selector::as_str), Ok(text));
         }
-        for text in ["", "street", "street=", "=x", "a=b,", "a=\"b", ",a=b"] {
+        for text in ["", " ", "street", "=x", "a=\"b", ",a=b", "power>"] {
             assert!(Selector::parse(text).is_err(), "`{text}` is no selector");
         }
     }

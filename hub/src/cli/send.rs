@@ -12,8 +12,8 @@ use super::action::{self, Order};
 use super::args::{self, Format, SendArgs};
 use super::connect::{Connection, Target};
 use super::exit::Failure;
+use super::fleet;
 use super::interrupt::{Story, unless_interrupted};
-use super::many;
 use super::one;
 use super::out::Out;
 use super::rerun::Rerun;
@@ -60,7 +60,7 @@ pub(crate) async fn run(
     match (device, &args.selector) {
         (Some(device), _) => unless_interrupted(&story, one::run(&job, &device, &story, out)).await,
         (None, Some(selector)) => {
-            unless_interrupted(&story, many::run(&job, selector, &story, out)).await
+            unless_interrupted(&story, fleet::send(&job, args, selector, &story, out)).await
         }
         (None, None) => Err(Failure::Usage("no device; see hub send --help".to_owned())),
     }

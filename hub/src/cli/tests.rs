@@ -7,6 +7,8 @@ use super::{ask, parse};
 
 mod fake_hub;
 
+mod fleet;
+
 mod sending;
 
 mod showing;

@@ -88,6 +88,21 @@ impl Until {
     }
 }
 
+impl Until {
+    /// The same word about the past: the last time that the wall showed this, or the moment.
+    pub(crate) fn last_unix_ms(self, now_unix_ms: u64, zone: &TimeZone) -> Result<u64, String> {
+        const DAY_MS: u64 = 24 * 3600 * 1000;
+        let at = match self {
+            Self::Moment(moment) => moment,
+            Self::Clock(time) => {
+                next(&moment(now_unix_ms.saturating_sub(DAY_MS))?.to_zoned(zone.clone()), time)?
+            }
+        };
+        let ms = u64::try_from(at.as_millisecond()).map_err(|_| "--at: before 1970".to_owned())?;
+        if ms <= now_unix_ms { Ok(ms) } else { Err(format!("--at: {at} is in the future")) }
+    }
+}
+
 /// Parses `22:30`, `22:30:15`, `2026-11-21T22:30:00Z`.
 pub(crate) fn parse_until(text: &str) -> Result<Until, String> {
     let clock = matches!(text.len(), 5 | 8) && text.is_ascii() && text.as_bytes()[2] == b':';

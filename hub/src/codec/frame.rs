@@ -18,7 +18,7 @@ use bytes::Bytes;
 use proto::envelope::Message;
 use proto::wire::{Encode as _, Sink as _, varint_len};
 
-use super::LiveTypes;
+use super::{Encoding, LiveTypes};
 
 /// Field number of `Envelope.message`, with wire type 2.
 const MESSAGE_KEY: u64 = 9 << 3 | 2;
@@ -169,6 +169,19 @@ impl Frame {
         self.forms().plain_text.get_or_init(line)
     }
 
+    /// The envelope as one line of JSON, its content written so.
+    pub fn line(&self, content: Encoding, types: &LiveTypes) -> &str {
+        match content {
+            Encoding::Protobuf => self.plain_text(),
+            Encoding::Json => self.text(types),
+        }
+    }
+
+    /// The `Message` alone as JSON, as it stands in a page of a snapshot, its content written so.
+    pub fn value_line(&self, content: Encoding, types: &LiveTypes) -> &str {
+        bare(self.line(content, types))
+    }
+
     /// The message in protobuf with its content as JSON. Converted at the first call; what can't be
     /// converted stands there as payload, with the reason.
     pub fn json(&self, types: &LiveTypes) -> &Self {
@@ -182,16 +195,6 @@ impl Frame {
             };
             draft.place(self.offset)
         })
-    }
-
-    /// The `Message` alone as JSON, as it stands in a page of a snapshot.
-    pub fn value_text(&self, types: &LiveTypes) -> &str {
-        bare(self.text(types))
-    }
-
-    /// The same with its content as payload.
-    pub fn plain_value_text(&self) -> &str {
-        bare(self.plain_text())
     }
 
     fn forms(&self) -> &Forms {

@@ -75,8 +75,7 @@ impl Outbound {
         match (self.encoding, content) {
             (Encoding::Protobuf, Encoding::Protobuf) => self.binary(frame.binary()),
             (Encoding::Protobuf, Encoding::Json) => self.binary(frame.json(types).binary()),
-            (Encoding::Json, Encoding::Protobuf) => self.line(frame.plain_text()),
-            (Encoding::Json, Encoding::Json) => self.line(frame.text(types)),
+            (Encoding::Json, content) => self.line(frame.line(content, types)),
         }
     }
 
@@ -124,11 +123,8 @@ impl Outbound {
                 self.binary(&encode(&Envelope::new(Kind::Snapshot(page))));
             }
             Encoding::Json => {
-                let texts = values.iter().map(|value| match content {
-                    Encoding::Protobuf => value.plain_value_text(),
-                    Encoding::Json => value.value_text(types),
-                });
-                let values: Vec<&str> = texts.collect();
+                let lines = values.iter().map(|value| value.value_line(content, types));
+                let values: Vec<&str> = lines.collect();
                 self.line(&json::snapshot_json(pattern, &values, last, Some(position)));
             }
         }

@@ -86,6 +86,19 @@ impl LiveTypes {
         self.current.load().payload_from_json(type_name, data)
     }
 
+    /// See [`Types::payload_edited`].
+    ///
+    /// # Errors
+    /// The type is unknown, or one of the two doesn't fit it.
+    pub fn payload_edited(
+        &self,
+        type_name: &str,
+        held: &[u8],
+        data: &Value,
+    ) -> Result<Vec<u8>, PayloadError> {
+        self.current.load().payload_edited(type_name, held, data)
+    }
+
     /// See [`Types::check_payload`].
     ///
     /// # Errors

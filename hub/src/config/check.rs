@@ -8,10 +8,11 @@ use ipnet::IpNet;
 use proto::ChannelPattern;
 use proto::json::Types;
 
-use super::file::{ChannelRule, File};
+use super::file::{ChannelRule, Commands, File};
 use super::span::Span;
 use super::{Config, ConfigError, Drain, StoreKind};
 use crate::broker::{self, devices::SessionRate};
+use crate::http;
 use crate::session;
 use crate::store;
 use crate::transport;
@@ -46,9 +47,11 @@ pub fn config(file: &File, dev: bool) -> Result<Config, ConfigError> {
         dev,
         data_folder: file.data.folder.clone(),
         store: file.data.store,
+        export_every: export_every(file)?,
         writer: writer(file)?,
         transport: transport(file)?,
         broker: broker(file)?,
+        readers: readers(file)?,
         rules: rules(&file.channel)?,
         policy: super::access::policy(file)?,
         drain: drain(file)?,
@@ -77,6 +80,13 @@ fn tls(
         client_ca,
         tls12: tls.tls12,
     }))
+}
+
+fn export_every(file: &File) -> Result<Option<Duration>, ConfigError> {
+    if file.data.export_every.0.is_zero() {
+        return Ok(None);
+    }
+    span("data.export_every", file.data.export_every, s(1)..=s(30 * 86_400)).map(Some)
 }
 
 fn writer(file: &File) -> Result<store::WriterSettings, ConfigError> {
@@ -173,7 +183,38 @@ fn broker(file: &File) -> Result<broker::Settings, ConfigError> {
         },
         auto_register: devices.auto_register,
         ledger: crate::ledger::Limits::default(),
+        audit: audit(file)?,
+        fleet: fleet(&file.commands)?,
+        confirm_above: within(
+            "commands.confirm_above",
+            file.commands.confirm_above,
+            0..=10_000_000,
+        )?,
         data_folder: (file.data.store == StoreKind::Sled).then(|| file.data.folder.clone()),
+    })
+}
+
+fn readers(file: &File) -> Result<http::readers::Limits, ConfigError> {
+    let (all, own) = (file.limits.http_readers, file.limits.identity_http_readers);
+    Ok(http::readers::Limits {
+        readers_max: within("limits.http_readers", all, 1..=1_000_000)?,
+        identity_readers_max: within("limits.identity_http_readers", own, 1..=1_000_000)?,
+    })
+}
+
+fn audit(file: &File) -> Result<crate::audit::Limits, ConfigError> {
+    Ok(crate::audit::Limits {
+        records_max: within("audit.records", file.audit.records, 1024..=100_000_000)?,
+        age_max: span("audit.age", file.audit.age, s(24 * 3600)..=s(3660 * 86_400))?,
+    })
+}
+
+fn fleet(commands: &Commands) -> Result<crate::fleet::Limits, ConfigError> {
+    Ok(crate::fleet::Limits {
+        live_max: within("commands.fleet_live", commands.fleet_live, 1..=1024)?,
+        targets_max: within("commands.fleet_targets", commands.fleet_targets, 1..=400_000)?,
+        per_s_max: within("commands.fleet_per_s", commands.fleet_per_s, 0.1..=100_000.0)?,
+        ..crate::fleet::Limits::default()
     })
 }
 

@@ -27,10 +27,14 @@ pub struct File {
     pub mailbox: Mailbox,
     /// Devices and their presence.
     pub devices: Devices,
+    /// Commands to many devices.
+    pub commands: Commands,
     /// How the hub stops.
     pub drain: Drain,
     /// Web pages of other origins.
     pub http: Http,
+    /// How much of the audit log is kept.
+    pub audit: Audit,
     /// Logs.
     pub log: Log,
     /// Channel rules, strongest first, before the built-in ones.
@@ -131,6 +135,8 @@ pub struct Data {
     pub store: StoreKind,
     /// The least time between two commits, 0 to 200 ms.
     pub commit_window: Span,
+    /// An export into the data folder, so often; 0: never.
+    pub export_every: Span,
     /// Acknowledges before the sync: only in the build that the crash tests have to catch.
     #[cfg(feature = "broken-ack")]
     pub broken_ack: bool,
@@ -162,6 +168,10 @@ pub struct Limits {
     pub device_bytes_burst: f32,
     pub device_subscriptions: usize,
     pub person_subscriptions: usize,
+    /// Event streams and waiting requests in all.
+    pub http_readers: usize,
+    /// The same of one identity.
+    pub identity_http_readers: usize,
     pub channels: usize,
 }
 
@@ -190,6 +200,20 @@ pub struct Devices {
     pub auto_register: bool,
 }
 
+/// Commands to many devices.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Commands {
+    /// Targets above which a fleet command must say how many it means.
+    pub confirm_above: usize,
+    /// Fleet commands that have not ended.
+    pub fleet_live: usize,
+    /// Targets of one fleet command.
+    pub fleet_targets: usize,
+    /// Targets a second that one fleet command may hand over.
+    pub fleet_per_s: f64,
+}
+
 /// How the hub stops.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -205,6 +229,14 @@ pub struct Drain {
 pub struct Http {
     /// Exact origins, as in `https://city.example`.
     pub origins: Vec<String>,
+}
+
+/// How much of the audit log is kept.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Audit {
+    pub records: u64,
+    pub age: Span,
 }
 
 /// Logs.
@@ -261,6 +293,7 @@ impl Default for Data {
             folder: "lamplighter-data".into(),
             store: StoreKind::Sled,
             commit_window: Span::ms(5),
+            export_every: Span::s(0),
             #[cfg(feature = "broken-ack")]
             broken_ack: false,
         }
@@ -271,6 +304,7 @@ impl Default for Limits {
     fn default() -> Self {
         let transport = crate::transport::Settings::default();
         let session = transport.session;
+        let readers = crate::http::readers::Limits::default();
         Self {
             connections: 0,
             accept_per_s: transport.accept_rate,
@@ -291,6 +325,8 @@ impl Default for Limits {
             device_bytes_burst: session.device_rate.bytes_burst,
             device_subscriptions: session.device_subscriptions_max,
             person_subscriptions: session.person_subscriptions_max,
+            http_readers: readers.readers_max,
+            identity_http_readers: readers.identity_readers_max,
             channels: crate::broker::Settings::default().channels_max,
         }
     }
@@ -304,6 +340,18 @@ impl Default for Mailbox {
             person_bytes: broker.person_mailbox_bytes,
             total_bytes: broker.mailbox_total_bytes,
             person_overflow: broker.person_overflow,
+        }
+    }
+}
+
+impl Default for Commands {
+    fn default() -> Self {
+        let broker = crate::broker::Settings::default();
+        Self {
+            confirm_above: broker.confirm_above,
+            fleet_live: broker.fleet.live_max,
+            fleet_targets: broker.fleet.targets_max,
+            fleet_per_s: broker.fleet.per_s_max,
         }
     }
 }
@@ -327,6 +375,13 @@ impl Default for Devices {
 impl Default for Drain {
     fn default() -> Self {
         Self { grace: Span::s(5), spread: Span::s(60), hard_stop: Span::s(90) }
+    }
+}
+
+impl Default for Audit {
+    fn default() -> Self {
+        let limits = crate::audit::Limits::default();
+        Self { records: limits.records_max, age: Span(limits.age_max) }
     }
 }
 

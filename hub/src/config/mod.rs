@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use crate::access::Policy;
 use crate::broker;
+use crate::http;
 use crate::store;
 use crate::transport;
 use crate::twin::Rule;
@@ -64,12 +65,16 @@ pub struct Config {
     pub data_folder: PathBuf,
     /// What keeps the state.
     pub store: StoreKind,
+    /// How often the hub writes an export into its data folder; never if `None`.
+    pub export_every: Option<Duration>,
     /// How the store's writer batches.
     pub writer: store::WriterSettings,
     /// Bounds of sockets.
     pub transport: transport::Settings,
     /// Bounds of the broker.
     pub broker: broker::Settings,
+    /// Bounds of readers over HTTP.
+    pub readers: http::readers::Limits,
     /// Channel rules of the operator, before the built-in ones.
     pub rules: Vec<Rule>,
     /// Who may do what.

@@ -4,8 +4,8 @@
 //! [`Operator`] are for what concerns everything at once: they let nobody in whose role has a part only.
 
 use axum::extract::FromRequestParts;
-use axum::http::header;
 use axum::http::request::Parts;
+use axum::http::{HeaderValue, header};
 
 use super::Api;
 use super::problem::Problem;
@@ -81,7 +81,11 @@ async fn everything(parts: &mut Parts, api: &Api, verb: Verb) -> Result<Identity
 fn admission(parts: &Parts, api: &Api) -> Option<Admission> {
     let mut values = parts.headers.get_all(header::AUTHORIZATION).iter();
     let (Some(value), None) = (values.next(), values.next()) else { return None };
+    api.broker.identify(Now::read(), bearer(value)?).ok()
+}
+
+/// The token of an `Authorization` header.
+pub(super) fn bearer(value: &HeaderValue) -> Option<&str> {
     let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
-    let token = scheme.eq_ignore_ascii_case("bearer").then_some(token)?;
-    api.broker.identify(Now::read(), token).ok()
+    scheme.eq_ignore_ascii_case("bearer").then_some(token)
 }

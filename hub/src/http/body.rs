@@ -16,6 +16,29 @@ pub const BODY_BYTES_MAX: usize = 1024 * 1024;
 const JSON: &str = "application/json";
 const MERGE_PATCH: &str = "application/merge-patch+json";
 
+/// The media type of encoded messages.
+pub const PROTOBUF: &str = "application/x-protobuf";
+/// What else an encoded message may be called.
+const ENCODED: [&str; 4] = [
+    PROTOBUF,
+    "application/protobuf",
+    "application/vnd.google.protobuf",
+    "application/octet-stream",
+];
+
+/// A value in one of the encodings in which it can be published.
+#[derive(Debug)]
+pub enum Body {
+    /// As JSON.
+    Json(Value),
+    /// The message itself.
+    Encoded(Bytes),
+}
+
+/// An encoded message, and no JSON.
+#[derive(Debug)]
+pub struct Encoded(pub Bytes);
+
 /// A document that a request brought.
 #[derive(Debug)]
 pub struct Document<T>(pub T);
@@ -31,6 +54,27 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Document<T> {
         want(request.headers(), &[JSON])?;
         let value = read(request, state).await?;
         typed(value).map(Self)
+    }
+}
+
+impl<S: Send + Sync> FromRequest<S> for Body {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        want(request.headers(), &[&[JSON], &ENCODED[..]].concat())?;
+        if media_type(request.headers()).is_some_and(|given| given.eq_ignore_ascii_case(JSON)) {
+            return read(request, state).await.map(Self::Json);
+        }
+        bytes(request, state).await.map(Self::Encoded)
+    }
+}
+
+impl<S: Send + Sync> FromRequest<S> for Encoded {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        want(request.headers(), &ENCODED)?;
+        bytes(request, state).await.map(Self)
     }
 }
 
@@ -85,17 +129,21 @@ fn typed<T: DeserializeOwned>(value: Value) -> Result<T, Problem> {
     })
 }
 
-async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<Value, Problem> {
-    let bytes = Bytes::from_request(request, state).await.map_err(|rejection| {
+async fn bytes<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
+    Bytes::from_request(request, state).await.map_err(|rejection| {
         let detail = format!("the body can't be read; at most {BODY_BYTES_MAX} bytes are taken");
         Problem::new(rejection.status(), "MALFORMED", detail)
-    })?;
+    })
+}
+
+async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<Value, Problem> {
+    let bytes = bytes(request, state).await?;
     let text = std::str::from_utf8(&bytes).map_err(|_| malformed("the body is not UTF-8"))?;
     proto::json::parse_within(text, BODY_BYTES_MAX).map_err(Problem::from)
 }
 
 /// The media type of a body, without its parameters, if there is one and no other.
-pub fn media_type(headers: &HeaderMap) -> Option<&str> {
+fn media_type(headers: &HeaderMap) -> Option<&str> {
     let mut values = headers.get_all(header::CONTENT_TYPE).iter();
     let (Some(value), None) = (values.next(), values.next()) else { return None };
     let value = value.to_str().ok()?;

@@ -1,7 +1,6 @@
 //! Channels as resources: `/v1/channels`. Reading a last value and a history, and publishing.
 
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
@@ -10,23 +9,27 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::Api;
+use super::accept;
+use super::audit::By;
 use super::auth::Person;
-use super::body::{BODY_BYTES_MAX, MergePatch, media_type};
+use super::body::{Body, MergePatch, PROTOBUF};
 use super::devices::{bad, page_limit};
 use super::problem::Problem;
 use super::query::Params;
+use super::readers::ask::wait;
+use super::readers::poll::apply;
+use super::readers::wait::wait_for_newer;
 use super::value::ValueDocument;
 use super::version::{self, Conditions, Version};
 use crate::access::Verb;
+use crate::audit::Actor;
 use crate::broker::at_once::{Publishing, Written};
 use crate::broker::channel::Channel;
 use crate::clock::Now;
-use crate::codec::Frame;
+use crate::codec::{Encoding, Frame};
 
 const PAGE_DEFAULT: usize = 100;
 const PAGE_MAX: usize = 1000;
-const PROTOBUF: &str = "application/x-protobuf";
-const BYTES: &str = "application/octet-stream";
 
 /// A channel in a path.
 #[derive(Debug, IntoParams)]
@@ -134,8 +137,12 @@ pub async fn list(
     Ok(Json(ChannelList { values, next: next.map(|name| name.as_str().to_owned()) }))
 }
 
-/// The last value of a channel, as JSON or, by `Accept: application/x-protobuf`, as its bytes.
-#[utoipa::path(get, path = "/v1/channels/{name}", tag = "channels", params(ChannelPath, TypeQuery),
+/// The last value of a channel, as JSON or, by `Accept: application/x-protobuf`, as its bytes. Who names by
+/// `If-None-Match` the value that it has may wait for the next one.
+#[utoipa::path(get, path = "/v1/channels/{name}", tag = "channels",
+    params(ChannelPath, TypeQuery, ("Prefer" = Option<String>, Header,
+        description = "`wait=30`: how many s to wait for another value than that of `If-None-Match`, 60 at \
+                       most; then 304")),
     responses((status = 200, description = "the value", content(
         (ValueDocument = "application/json"), (Vec<u8> = "application/x-protobuf")))))]
 pub async fn one(
@@ -147,9 +154,19 @@ pub async fn one(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let channel = readable(&api, &person, &name)?;
-    let frame = value_of(&channel, &query.type_name)?;
-    let frame = frame.ok_or_else(|| Problem::not_found("the channel keeps no such value"))?;
-    respond(&api, &conditions, &frame, &headers)
+    let type_name = channel.type_named(&query.type_name)?;
+    let frame = channel.last_of(type_name);
+    let mut frame = frame.ok_or_else(|| Problem::not_found("the channel keeps no such value"))?;
+    let encoding = accept::preferred(&headers)?;
+    let patience = wait(&headers).filter(|_| conditions.has(&accept::version(encoding, &frame)));
+    if let Some(patience) = patience {
+        let known = frame.offset();
+        let newer = wait_for_newer(&api, &person.0, &channel.name, type_name, known, patience);
+        frame = newer.await?.unwrap_or(frame);
+    }
+    let mut response = respond(&api, &conditions, &frame, encoding);
+    apply(&mut response, patience);
+    Ok(response)
 }
 
 /// What a channel remembers of its recent messages, oldest first.
@@ -179,37 +196,30 @@ pub async fn history(
     responses((status = 200, description = "published", body = Published)))]
 pub async fn put(
     person: Person,
+    By(by): By,
     State(api): State<Api>,
     conditions: Conditions,
     Path(name): Path<String>,
     Params(query): Params<TypeQuery>,
-    headers: HeaderMap,
-    body: Bytes,
+    body: Body,
 ) -> Result<Response, Problem> {
     let channel = writable(&api, &person, &name, &conditions)?;
     let type_name = channel.type_named(&query.type_name)?.to_owned();
-    let payload = match media_type(&headers) {
-        Some("application/json") => {
-            let text = std::str::from_utf8(&body).map_err(|_| bad("the body is not UTF-8"))?;
-            let data = proto::json::parse_within(text, BODY_BYTES_MAX)?;
-            from_json(&api, &type_name, &data)?
-        }
-        Some(PROTOBUF | BYTES) => body.to_vec(),
-        _ => {
-            let detail = format!("send the value as application/json or {PROTOBUF}");
-            let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
-            return Err(Problem::new(status, "UNSUPPORTED", detail).at("Content-Type"));
-        }
+    let payload = match body {
+        Body::Json(data) => from_json(&api, &type_name, &data)?,
+        Body::Encoded(bytes) => bytes.to_vec(),
     };
-    publish(&api, &channel, &type_name, |_| Ok(payload.clone()), &conditions).await
+    publish(&api, by, &channel, &type_name, |_| Ok(payload.clone()), &conditions).await
 }
 
-/// Change the value by a merge patch (RFC 7396) of its JSON: members replace, `null` takes away.
+/// Change the value by a merge patch (RFC 7396) of its JSON: members replace, `null` takes away. Fields that
+/// the hub doesn't know, which JSON doesn't show, stay.
 #[utoipa::path(patch, path = "/v1/channels/{name}", tag = "channels", params(ChannelPath, TypeQuery),
     request_body(content = Object, content_type = "application/merge-patch+json"),
     responses((status = 200, description = "published", body = Published)))]
 pub async fn patch(
     person: Person,
+    By(by): By,
     State(api): State<Api>,
     conditions: Conditions,
     Path(name): Path<String>,
@@ -224,11 +234,23 @@ pub async fn patch(
     let change = |held: Option<&Frame>| {
         let message = held.map(Frame::message);
         let payload = message.and_then(|message| message.payload).unwrap_or_default();
-        let text = api.broker.types.payload_to_json(&type_name, payload);
-        let held = text.ok().and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
-        from_json(&api, &type_name, &patch.clone().apply(held)?)
+        let shown = json_of(&api, &type_name, payload)?;
+        let edited = patch.clone().apply(shown)?;
+        let encoded = api.broker.types.payload_edited(&type_name, payload, &edited);
+        encoded.map_err(|error| bad(format!("the body makes no {type_name}: {error}")))
     };
-    publish(&api, &channel, &type_name, change, &conditions).await
+    publish(&api, by, &channel, &type_name, change, &conditions).await
+}
+
+/// A held value as a patch sees it.
+fn json_of(api: &Api, type_name: &str, payload: &[u8]) -> Result<serde_json::Value, Problem> {
+    let text = api.broker.types.payload_to_json(type_name, payload).map_err(|error| {
+        let detail = format!(
+            "the value is no {type_name}, so it can't be patched: {error}; PUT it as a whole"
+        );
+        Problem::new(StatusCode::CONFLICT, "CONFLICT", detail)
+    })?;
+    Ok(serde_json::from_str(&text).expect("what was written as JSON is JSON"))
 }
 
 fn from_json(api: &Api, type_name: &str, data: &serde_json::Value) -> Result<Vec<u8>, Problem> {
@@ -241,6 +263,7 @@ fn from_json(api: &Api, type_name: &str, data: &serde_json::Value) -> Result<Vec
 
 async fn publish(
     api: &Api,
+    by: Actor,
     channel: &Channel,
     type_name: &str,
     change: impl Fn(Option<&Frame>) -> Result<Vec<u8>, Problem> + Send,
@@ -249,7 +272,7 @@ async fn publish(
     let is_meant = |held: Option<&Frame>| {
         conditions.allow(held.map(|frame| Version::of(frame.offset())).as_ref())
     };
-    let publishing = Publishing { type_name, is_meant, change };
+    let publishing = Publishing { type_name, by, is_meant, change };
     let written = api.broker.publish_at_once(channel, publishing).await?;
     let revision = match written {
         Written::Done { revision } => revision,
@@ -268,68 +291,20 @@ async fn publish(
     Ok(response)
 }
 
-/// The value in the encoding that the reader likes best.
-fn respond(
-    api: &Api,
-    conditions: &Conditions,
-    frame: &Frame,
-    headers: &HeaderMap,
-) -> Result<Response, Problem> {
-    let version = Version::of(frame.offset());
-    if prefers_protobuf(headers)? {
-        let version = version.encoded("pb");
-        let mut response = if conditions.has(&version) {
-            StatusCode::NOT_MODIFIED.into_response()
-        } else {
-            frame.message().payload.unwrap_or_default().to_vec().into_response()
-        };
-        version::mark(&mut response, &version);
-        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(PROTOBUF));
-        return Ok(response);
+fn respond(api: &Api, conditions: &Conditions, frame: &Frame, encoding: Encoding) -> Response {
+    let version = accept::version(encoding, frame);
+    if encoding == Encoding::Json {
+        let document = ValueDocument::of(&api.broker, frame, Now::read());
+        return version::answer(conditions, &version, &document);
     }
-    let document = ValueDocument::of(&api.broker, frame, Now::read());
-    Ok(version::answer(conditions, &version, &document))
-}
-
-/// Whether protobuf is asked for rather than JSON (RFC 9110, section 12.5.1).
-fn prefers_protobuf(headers: &HeaderMap) -> Result<bool, Problem> {
-    let accepted: Vec<&str> = headers
-        .get_all(header::ACCEPT)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .collect();
-    if accepted.is_empty() {
-        return Ok(false);
-    }
-    let quality = |wanted: &str| {
-        accepted.iter().map(|range| quality_for(range, wanted)).fold(0.0_f32, f32::max)
+    let mut response = if conditions.has(&version) {
+        StatusCode::NOT_MODIFIED.into_response()
+    } else {
+        frame.message().payload.unwrap_or_default().to_vec().into_response()
     };
-    let (json, protobuf) = (quality("application/json"), quality(PROTOBUF));
-    if json == 0.0 && protobuf == 0.0 {
-        let detail = format!("the value can be had as application/json or {PROTOBUF}");
-        let problem = Problem::new(StatusCode::NOT_ACCEPTABLE, "UNSUPPORTED", detail);
-        return Err(problem.at("Accept"));
-    }
-    Ok(protobuf > json)
-}
-
-/// How much one range of `Accept` wants a media type: 0 to 1.
-fn quality_for(range: &str, wanted: &str) -> f32 {
-    let mut parts = range.split(';').map(str::trim);
-    let media = parts.next().unwrap_or_default();
-    let weight = parts.find_map(|part| part.strip_prefix("q=")).and_then(|q| q.parse().ok());
-    let weight: f32 = weight.unwrap_or(1.0);
-    match media {
-        "*/*" | "application/*" => weight * 0.99,
-        media if media.eq_ignore_ascii_case(wanted) => weight,
-        _ => 0.0,
-    }
-}
-
-fn value_of(channel: &Channel, type_name: &str) -> Result<Option<std::sync::Arc<Frame>>, Problem> {
-    let type_name = channel.type_named(type_name)?;
-    Ok(channel.last_of(type_name))
+    version::mark(&mut response, &version);
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(PROTOBUF));
+    response
 }
 
 fn readable(api: &Api, person: &Person, name: &str) -> Result<std::sync::Arc<Channel>, Problem> {
@@ -360,27 +335,4 @@ fn name_of(text: &str, field: &'static str) -> Result<ChannelName, Problem> {
         let detail = format!("is no channel: it {error}");
         Problem::new(StatusCode::BAD_REQUEST, "BAD_CHANNEL", detail).at(field)
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_encoding_is_the_one_that_the_reader_likes_best() {
-        for (accept, protobuf) in [
-            ("*/*", Some(false)),
-            ("application/json", Some(false)),
-            ("application/x-protobuf", Some(true)),
-            ("application/json;q=0.5, application/x-protobuf", Some(true)),
-            ("application/x-protobuf;q=0.2, */*", Some(false)),
-            ("text/html", None),
-            ("application/json;q=0", None),
-        ] {
-            let headers =
-                HeaderMap::from_iter([(header::ACCEPT, HeaderValue::from_static(accept))]);
-            assert_eq!(prefers_protobuf(&headers).ok(), protobuf, "{accept}");
-        }
-        assert!(!prefers_protobuf(&HeaderMap::new()).expect("JSON without a wish"));
-    }
 }

@@ -13,6 +13,7 @@ use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
 use super::Api;
+use super::audit::By;
 use super::auth::Person;
 use super::body::Document;
 use super::devices::{bad, check_text, page_limit};
@@ -175,6 +176,7 @@ pub struct StepDocument {
     responses((status = 202, description = "accepted, on disk", body = AcceptedCommand)))]
 pub async fn send(
     person: Person,
+    By(by): By,
     State(api): State<Api>,
     Document(new): Document<NewCommand>,
 ) -> Result<Response, Problem> {
@@ -198,7 +200,7 @@ pub async fn send(
     };
     let sending = check_send(send, new.data).map_err(of_body)?;
     person.require(Verb::Command, &grant::device_name(&sending.device))?;
-    let accepted = api.broker.send_and_wait(Now::read(), person.identity(), sending).await;
+    let accepted = api.broker.send_and_wait(Now::read(), person.identity(), by, sending).await;
     let accepted = accepted.map_err(of_body)?;
     let id = accepted.command.to_string();
     let location = [(header::LOCATION, format!("/v1/commands/{id}"))];
@@ -271,11 +273,12 @@ pub async fn one(
     responses((status = 204, description = "withdrawn, on disk")))]
 pub async fn cancel(
     person: Person,
+    By(by): By,
     State(api): State<Api>,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Problem> {
     let id = command_id(&id)?;
-    api.broker.cancel_and_wait(Now::read(), person.identity(), id).await?;
+    api.broker.cancel_and_wait(Now::read(), person.identity(), by, id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -10,6 +10,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::Api;
+use super::audit::By;
 use super::auth::Person;
 use super::body::{Document, MergePatch};
 use super::devices::{AddedDevice, DevicePath, device_id, not_registered, unkept, version_of};
@@ -31,6 +32,7 @@ use crate::clock::Now;
         (status = 201, description = "created, on disk", body = AddedDevice)))]
 pub async fn put(
     person: Person,
+    By(by): By,
     State(api): State<Api>,
     conditions: Conditions,
     Path(id): Path<String>,
@@ -41,7 +43,7 @@ pub async fn put(
     let replacement = settings.clone();
     let change = |_: DeviceSettings| Ok::<_, Problem>(replacement);
     let is_meant = |device: &DeviceView| conditions.allow(Some(&version_of(device)));
-    match api.broker.revise_device(Now::read(), &id, is_meant, change).await? {
+    match api.broker.revise_device(Now::read(), &id, &by, is_meant, change).await? {
         Revised::Done(device) => Ok(changed(&device)),
         Revised::Stale(device) => Err(stale(&device)),
         Revised::Missing if !conditions.allow(None) => {
@@ -51,7 +53,8 @@ pub async fn put(
             let DeviceSettings { labels, profile, latitude_e7, longitude_e7 } = settings;
             let id = id.as_str().to_owned();
             let new = NewDevice { id, labels, profile, latitude_e7, longitude_e7 };
-            let added = api.broker.add_devices(Now::read(), vec![new], Existing::Refuse).await?;
+            let added =
+                api.broker.add_devices(Now::read(), vec![new], Existing::Refuse, &by).await?;
             let added = added.into_iter().next().map(AddedDevice::from);
             Ok((StatusCode::CREATED, unkept(), Json(added)).into_response())
         }
@@ -65,6 +68,7 @@ pub async fn put(
     responses((status = 200, description = "changed, on disk", body = DeviceView)))]
 pub async fn patch(
     person: Person,
+    By(by): By,
     State(api): State<Api>,
     conditions: Conditions,
     Path(id): Path<String>,
@@ -74,7 +78,7 @@ pub async fn patch(
     person.require(Verb::Manage, &grant::device_name(&id))?;
     let change = |settings: DeviceSettings| patch.apply(document(&settings));
     let is_meant = |device: &DeviceView| conditions.allow(Some(&version_of(device)));
-    match api.broker.revise_device(Now::read(), &id, is_meant, change).await? {
+    match api.broker.revise_device(Now::read(), &id, &by, is_meant, change).await? {
         Revised::Done(device) => Ok(changed(&device)),
         Revised::Stale(device) => Err(stale(&device)),
         Revised::Missing => Err(not_registered(&id)),

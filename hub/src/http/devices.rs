@@ -11,6 +11,7 @@ use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
 use super::Api;
+use super::audit::By;
 use super::auth::Person;
 use super::body::Document;
 use super::fields::Fields;
@@ -20,8 +21,8 @@ use super::version::{self, Conditions, NEVER, Version};
 use crate::access::{Token, Verb, grant};
 use crate::broker::listing::{Listing, Sort};
 use crate::broker::registry::{DeviceView, Existing, NewDevice};
-use crate::broker::selector::Selector;
 use crate::clock::Now;
+use crate::selector::Selector;
 
 /// Devices of one request or one page.
 const DEVICES_MAX: usize = 1000;
@@ -158,6 +159,7 @@ pub async fn list(
     responses((status = 201, description = "added, on disk", body = AddedDevices)))]
 pub async fn add(
     person: Person,
+    By(by): By,
     State(api): State<Api>,
     Params(query): Params<AddQuery>,
     Document(body): Document<OneOrMany>,
@@ -179,7 +181,7 @@ pub async fn add(
         // An id that is none is refused below, by what is wrong with it.
         person.require(Verb::Manage, name.as_deref().unwrap_or(PREFIX))?;
     }
-    let added = api.broker.add_devices(Now::read(), new, existing).await?;
+    let added = api.broker.add_devices(Now::read(), new, existing, &by).await?;
     let devices = added.into_iter().map(AddedDevice::from).collect();
     Ok((StatusCode::CREATED, unkept(), Json(AddedDevices { devices })))
 }
@@ -205,6 +207,7 @@ pub async fn one(
     responses((status = 204, description = "gone, on disk")))]
 pub async fn remove(
     person: Person,
+    By(by): By,
     State(api): State<Api>,
     conditions: Conditions,
     Path(id): Path<String>,
@@ -217,7 +220,7 @@ pub async fn remove(
             return Err(super::device::stale(&device));
         }
     }
-    api.broker.remove_device(Now::read(), &id).await?;
+    api.broker.remove_device(Now::read(), &id, &by).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

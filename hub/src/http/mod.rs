@@ -5,9 +5,10 @@
 //! protocol and the field that is wrong. Everything below `/v1` needs a bearer token (RFC 6750), and a role
 //! that grants what is asked, but the description itself, [`openapi`], which is made from these handlers.
 //!
-//! Read [`origin`], [`auth`], [`problem`], [`version`], [`body`] and [`negotiate`], then the resources: [`devices`] and
-//! [`device`], [`twin`], [`channels`], [`commands`], [`sessions`], [`tokens`], [`access`], [`schemas`], [`settings`],
-//! [`health`].
+//! Read [`origin`], [`auth`], [`problem`], [`version`], [`body`] and [`accept`], then the resources: [`devices`] and
+//! [`device`], [`twin`], [`channels`], [`timeline`], [`commands`], [`fleet_commands`], [`sessions`], [`tokens`],
+//! [`access`], [`schemas`], [`audit`], [`export`], [`settings`], [`health`]; then [`readers`] for what
+//! stays open, and [`sdk`].
 
 #![allow(unused_qualifications, reason = "the macros that describe the handlers write whole paths")]
 
@@ -16,16 +17,17 @@ use std::sync::atomic::AtomicBool;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::routing::{get, post};
+use axum::routing::get;
 use serde_json::Value;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::broker::Broker;
 
+pub mod accept;
+pub mod audit;
 pub mod auth;
 pub mod body;
-pub mod negotiate;
 pub mod origin;
 pub mod problem;
 pub mod query;
@@ -36,11 +38,16 @@ pub mod channels;
 pub mod commands;
 pub mod device;
 pub mod devices;
+pub mod export;
 mod fields;
+pub mod fleet_commands;
 pub mod health;
+pub mod readers;
 pub mod schemas;
+pub mod sdk;
 pub mod sessions;
 pub mod settings;
+pub mod timeline;
 pub mod tokens;
 pub mod twin;
 pub mod value;
@@ -54,6 +61,8 @@ pub struct Api {
     pub broker: Arc<Broker>,
     /// Whether the hub takes work.
     pub ready: Arc<AtomicBool>,
+    /// Streams and waiting requests.
+    pub readers: Arc<readers::Readers>,
     /// The configuration in force.
     pub config: Arc<Value>,
 }
@@ -66,14 +75,18 @@ pub fn router(api: Api) -> Router {
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(health::metrics))
-        .route("/v1/schemas", post(schemas::add).get(schemas::list))
-        .route("/v1/schemas/{name}", get(schemas::one).delete(schemas::remove))
+        .route("/sdk/{file}", get(sdk::file))
         .merge(described)
         .merge(openapi::routes(&openapi::complete(openapi)))
+        .route("/v1/devices/{id}/timeline", get(timeline::of_device))
+        .route("/v1/fleet-commands", get(fleet_commands::list).post(fleet_commands::create))
+        .route("/v1/fleet-commands/{id}", get(fleet_commands::one).delete(fleet_commands::cancel))
+        .route("/v1/fleet-commands/{id}/targets", get(fleet_commands::targets))
         .fallback(problem::no_route)
         .method_not_allowed_fallback(problem::no_method)
         .layer(DefaultBodyLimit::max(body::BODY_BYTES_MAX))
         .layer(axum::middleware::from_fn_with_state(api.clone(), origin::guard))
+        .layer(axum::middleware::from_fn_with_state(api.clone(), audit::refusals))
         .with_state(api)
 }
 
@@ -86,6 +99,8 @@ fn resources() -> OpenApiRouter<Api> {
         .routes(routes!(channels::list))
         .routes(routes!(channels::one, channels::put, channels::patch))
         .routes(routes!(channels::history))
+        .routes(routes!(readers::events::stream))
+        .routes(routes!(readers::poll::poll))
         .routes(routes!(commands::list, commands::send))
         .routes(routes!(commands::one, commands::cancel))
         .routes(routes!(sessions::list))
@@ -93,5 +108,9 @@ fn resources() -> OpenApiRouter<Api> {
         .routes(routes!(tokens::list, tokens::issue))
         .routes(routes!(tokens::revoke))
         .routes(routes!(access::explain))
+        .routes(routes!(schemas::list, schemas::add))
+        .routes(routes!(schemas::one, schemas::remove))
+        .routes(routes!(audit::list))
+        .routes(routes!(export::all))
         .routes(routes!(settings::config))
 }

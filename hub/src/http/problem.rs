@@ -26,6 +26,7 @@ pub struct Problem {
     field: Cow<'static, str>,
     retry_after_ms: u32,
     current: Option<Box<(Version, Value)>>,
+    targets: Option<usize>,
 }
 
 /// A problem as it is written.
@@ -51,13 +52,24 @@ pub struct ProblemDocument {
     /// The document as it is now, where a version was not the current one.
     #[serde(skip_serializing_if = "Option::is_none")]
     current: Option<Value>,
+    /// How many devices a fleet command means, where that number must be confirmed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    targets: Option<usize>,
 }
 
 impl Problem {
     /// A problem with a code that is also the protocol's word for it.
     pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
         let detail = detail.into();
-        Self { status, code, detail, field: "".into(), retry_after_ms: 0, current: None }
+        Self {
+            status,
+            code,
+            detail,
+            field: "".into(),
+            retry_after_ms: 0,
+            current: None,
+            targets: None,
+        }
     }
 
     /// A problem with one of the protocol's codes.
@@ -102,6 +114,13 @@ impl Problem {
     /// There is no such thing.
     pub fn not_found(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, "NOT_FOUND", detail)
+    }
+
+    /// So many devices are meant, and the request has to say that number.
+    pub fn unconfirmed(targets: usize) -> Self {
+        let detail = format!("{targets} devices are meant; send `confirm`: {targets} to go on");
+        let problem = Self::new(StatusCode::CONFLICT, "CONFLICT", detail);
+        Self { targets: Some(targets), ..problem.at("confirm") }
     }
 
     /// The change was made for another version than the current one, which comes with the answer.
@@ -190,6 +209,7 @@ impl IntoResponse for Problem {
             detail: self.detail,
             field: self.field,
             current,
+            targets: self.targets,
         };
         let mut response = (self.status, Json(document)).into_response();
         let headers = response.headers_mut();

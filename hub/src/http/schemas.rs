@@ -1,91 +1,156 @@
 //! The types that operators add: `/v1/schemas`.
 
 use axum::Json;
-use axum::body::Bytes;
-use axum::extract::rejection::{BytesRejection, QueryRejection};
-use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::extract::{Path, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use super::Api;
-use super::auth::{Operator, Reader};
-use super::devices::bad;
-use super::negotiate::{self, PROTOBUF};
+use super::audit::By;
+use super::auth::Person;
+use super::body::{Encoded, PROTOBUF};
+use super::device::document;
 use super::problem::Problem;
-use crate::broker::schemas::{Added, SchemaView};
+use super::query::Params;
+use super::version::{self, Conditions, Version};
+use crate::access::{Verb, resource};
+use crate::broker::schemas::{Changed, SchemaView};
 use crate::clock::Now;
 
 /// What a set is to be called, and whether to take it whatever it breaks.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub struct AddQuery {
+    /// 1 to 64 of `A-Z a-z 0-9 . _ -`.
+    #[param(pattern = "^[A-Za-z0-9._-]{1,64}$", example = "fleet")]
     name: String,
+    /// Take it though it breaks with the version that holds.
     #[serde(default)]
+    #[param(required = false)]
     force: bool,
 }
 
 /// Whether to remove a set though it is used.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub struct RemoveQuery {
+    /// Remove it though a channel rule names its messages.
     #[serde(default)]
+    #[param(required = false)]
     force: bool,
 }
 
+/// A descriptor set in a path.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Path)]
+#[expect(dead_code, reason = "only its description is used")]
+pub struct SchemaPath {
+    /// The name under which it was added.
+    #[param(pattern = "^[A-Za-z0-9._-]{1,64}$", example = "fleet")]
+    name: String,
+}
+
 /// All descriptor sets.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct SchemaList {
     /// By name.
-    pub schemas: Vec<SchemaView>,
+    schemas: Vec<SchemaView>,
 }
 
-/// `POST /v1/schemas?name=…`: adds a `google.protobuf.FileDescriptorSet`, or a new version of it. 201
-/// with what it brings; 200 if this very set holds already; 409 names what it breaks.
+/// Add a `google.protobuf.FileDescriptorSet`, or a new version of it, which has to read what the version
+/// before wrote. Needs `manage` on `hub.schemas`.
+#[utoipa::path(post, path = "/v1/schemas", tag = "schemas", params(AddQuery),
+    request_body(content(
+        (Vec<u8> = "application/octet-stream"), (Vec<u8> = "application/x-protobuf"))),
+    responses(
+        (status = 200, description = "this very set holds already", body = SchemaView),
+        (status = 201, description = "its types hold, and it is on disk", body = SchemaView)))]
 pub async fn add(
-    Operator(identity): Operator,
+    person: Person,
+    By(by): By,
     State(api): State<Api>,
-    query: Result<Query<AddQuery>, QueryRejection>,
-    headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
-) -> Result<(StatusCode, Json<SchemaView>), Problem> {
-    let Query(query) = query.map_err(|error| bad(error.body_text()))?;
-    negotiate::expect_protobuf(headers.get(header::CONTENT_TYPE))?;
-    let body =
-        body.map_err(|error| Problem::new(error.status(), "STATE_LIMIT", error.body_text()))?;
-    let by = identity.to_string();
-    let added = api.broker.add_schema(Now::read(), &by, &query.name, body, query.force).await?;
-    Ok(match added {
-        Added::Changed(view) => (StatusCode::CREATED, Json(view)),
-        Added::Unchanged(view) => (StatusCode::OK, Json(view)),
-    })
+    conditions: Conditions,
+    Params(query): Params<AddQuery>,
+    Encoded(set): Encoded,
+) -> Result<Response, Problem> {
+    person.require(Verb::Manage, resource::SCHEMAS)?;
+    let is_meant = |held: Option<&SchemaView>| conditions.allow(held.map(version_of).as_ref());
+    let AddQuery { name, force } = query;
+    match api.broker.add_schema(Now::read(), &by, &name, set, force, is_meant).await? {
+        Changed::Done(view) => Ok(shown(StatusCode::CREATED, &view)),
+        Changed::Unchanged(view) => Ok(shown(StatusCode::OK, &view)),
+        Changed::Stale(held) => Err(stale(held.as_ref())),
+    }
 }
 
-/// `GET /v1/schemas`: all sets with their versions and what they bring.
-pub async fn list(_: Reader, State(api): State<Api>) -> Json<SchemaList> {
-    Json(SchemaList { schemas: api.broker.schemas() })
+/// List the descriptor sets with their versions and what they bring. Needs `subscribe` on `hub.schemas`.
+#[utoipa::path(get, path = "/v1/schemas", tag = "schemas",
+    responses((status = 200, description = "the sets", body = SchemaList)))]
+pub async fn list(person: Person, State(api): State<Api>) -> Result<Json<SchemaList>, Problem> {
+    person.require(Verb::Subscribe, resource::SCHEMAS)?;
+    Ok(Json(SchemaList { schemas: api.broker.schemas() }))
 }
 
-/// `GET /v1/schemas/{name}`: the set as it was added, for readers that decode protobuf themselves.
+/// One set as it was added, for readers that decode protobuf themselves. Needs `subscribe` on
+/// `hub.schemas`.
+#[utoipa::path(get, path = "/v1/schemas/{name}", tag = "schemas", params(SchemaPath),
+    responses((status = 200, description = "the set", body = Vec<u8>,
+        content_type = "application/x-protobuf")))]
 pub async fn one(
-    _: Reader,
+    person: Person,
     State(api): State<Api>,
+    conditions: Conditions,
     Path(name): Path<String>,
 ) -> Result<Response, Problem> {
+    person.require(Verb::Subscribe, resource::SCHEMAS)?;
     let (bytes, hash) = api.broker.schema(&name)?;
-    let headers =
-        [(header::CONTENT_TYPE, PROTOBUF.to_owned()), (header::ETAG, format!("\"{hash}\""))];
-    Ok((headers, bytes).into_response())
+    let version = Version::of_hash(&hash);
+    let mut response = if conditions.has(&version) {
+        StatusCode::NOT_MODIFIED.into_response()
+    } else {
+        bytes.into_response()
+    };
+    version::mark(&mut response, &version);
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(PROTOBUF));
+    Ok(response)
 }
 
-/// `DELETE /v1/schemas/{name}`: removes a set; payloads of its types are bytes from then on.
+/// Remove a set: payloads of its types are bytes from then on. Needs `manage` on `hub.schemas`.
+#[utoipa::path(delete, path = "/v1/schemas/{name}", tag = "schemas", params(SchemaPath, RemoveQuery),
+    responses((status = 204, description = "gone, on disk")))]
 pub async fn remove(
-    _: Operator,
+    person: Person,
+    By(by): By,
     State(api): State<Api>,
+    conditions: Conditions,
     Path(name): Path<String>,
-    query: Result<Query<RemoveQuery>, QueryRejection>,
+    Params(query): Params<RemoveQuery>,
 ) -> Result<StatusCode, Problem> {
-    let Query(query) = query.map_err(|error| bad(error.body_text()))?;
-    api.broker.remove_schema(&name, query.force).await?;
-    Ok(StatusCode::NO_CONTENT)
+    person.require(Verb::Manage, resource::SCHEMAS)?;
+    let is_meant = |held: Option<&SchemaView>| conditions.allow(held.map(version_of).as_ref());
+    match api.broker.remove_schema(Now::read(), &by, &name, query.force, is_meant).await? {
+        Changed::Done(_) | Changed::Unchanged(_) => Ok(StatusCode::NO_CONTENT),
+        Changed::Stale(held) => Err(stale(held.as_ref())),
+    }
+}
+
+fn version_of(set: &SchemaView) -> Version {
+    Version::of_hash(&set.current.hash)
+}
+
+fn shown(status: StatusCode, set: &SchemaView) -> Response {
+    let mut response = (status, Json(set)).into_response();
+    version::mark(&mut response, &version_of(set));
+    response
+}
+
+fn stale(held: Option<&SchemaView>) -> Problem {
+    match held {
+        Some(held) => Problem::stale(version_of(held), document(held)),
+        None => Problem::unmet("there is no set of this name yet; leave If-Match out"),
+    }
 }

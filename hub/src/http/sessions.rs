@@ -8,11 +8,14 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::Api;
+use super::audit::By;
 use super::auth::{Operator, Reader};
 use super::devices::{bad, check_text, page_limit};
 use super::problem::Problem;
 use super::query::Params;
+use crate::audit::{Record, Verb};
 use crate::broker::devices::SessionEntry;
+use crate::clock::Now;
 
 const PAGE_DEFAULT: usize = 100;
 const PAGE_MAX: usize = 1000;
@@ -121,11 +124,16 @@ pub async fn list(
     responses((status = 204, description = "told to go")))]
 pub async fn disconnect(
     _: Operator,
+    By(by): By,
     State(api): State<Api>,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Problem> {
     let unknown = || Problem::not_found("there is no such session").at("id");
     let number = number_of(&id).ok_or_else(unknown)?;
+    let known = api.broker.sessions(|entry| entry.mailbox.id() == number);
+    let who = known.first().ok_or_else(unknown)?.admission.identity.to_string();
+    let record = Record::done(by, Verb::Disconnect, id).detail(who);
+    api.broker.audit_durably(Now::read(), record).await?;
     let ended = api.broker.close_sessions(CloseCode::DRAIN, |entry| entry.mailbox.id() == number);
     if ended == 0 { Err(unknown()) } else { Ok(StatusCode::NO_CONTENT) }
 }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::Api;
+use super::audit::By;
 use super::auth::Person;
 use super::body::Document;
 use super::devices::unkept;
@@ -75,6 +76,7 @@ pub struct TokenPath {
     responses((status = 201, description = "issued, on disk", body = IssuedToken)))]
 pub async fn issue(
     person: Person,
+    By(by): By,
     State(api): State<Api>,
     Document(new): Document<NewToken>,
 ) -> Result<(StatusCode, HeaderMap, Json<IssuedToken>), Problem> {
@@ -84,7 +86,7 @@ pub async fn issue(
     if !person.identity().role().is_some_and(|own| own.includes(&role)) {
         return Err(Problem::beyond_own_role(person.identity(), role.name()).at("role"));
     }
-    let (id, token) = api.broker.issue_token(Now::read(), &new.role, &new.name).await?;
+    let (id, token) = api.broker.issue_token(Now::read(), &new.role, &new.name, &by).await?;
     let token = token.secret().to_owned();
     let issued = IssuedToken { id, role: new.role, name: new.name, token };
     Ok((StatusCode::CREATED, unkept(), Json(issued)))
@@ -112,10 +114,11 @@ pub async fn list(person: Person, State(api): State<Api>) -> Result<Json<TokenLi
     responses((status = 204, description = "revoked, on disk")))]
 pub async fn revoke(
     person: Person,
+    By(by): By,
     State(api): State<Api>,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Problem> {
     person.require(Verb::Manage, resource::TOKENS)?;
-    api.broker.revoke_token(&id).await?;
+    api.broker.revoke_token(Now::read(), &id, &by).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -7,7 +7,7 @@
 use axum::Json;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use headers::{ETag, HeaderMapExt as _, IfMatch, IfNoneMatch};
 use serde::Serialize;
@@ -29,6 +29,11 @@ impl Version {
     /// By one revision.
     pub fn of(revision: u64) -> Self {
         Self(revision.to_string())
+    }
+
+    /// By the hash of what it is, in hexadecimal.
+    pub fn of_hash(hash: &str) -> Self {
+        Self(hash.to_owned())
     }
 
     /// By two.
@@ -72,13 +77,9 @@ impl FromRequestParts<Api> for Conditions {
 
 impl Conditions {
     fn read(headers: &HeaderMap) -> Result<Self, Problem> {
-        let wrong = |name| {
-            move |_| bad("is no list of entity tags; write \"tag\", with its quotes").at(name)
-        };
-        Ok(Self {
-            matches: headers.typed_try_get().map_err(wrong("If-Match"))?,
-            matches_none: headers.typed_try_get().map_err(wrong("If-None-Match"))?,
-        })
+        check(headers, &header::IF_MATCH, "If-Match")?;
+        check(headers, &header::IF_NONE_MATCH, "If-None-Match")?;
+        Ok(Self { matches: headers.typed_get(), matches_none: headers.typed_get() })
     }
 
     /// Whether the request says which version it means to change.
@@ -103,6 +104,19 @@ impl Conditions {
         });
         matches && current.is_none_or(|current| !self.has(current))
     }
+}
+
+/// The library takes any text for a tag that matches nothing; who forgot the quotes is told.
+fn check(headers: &HeaderMap, name: &HeaderName, shown: &'static str) -> Result<(), Problem> {
+    let is_tag = |tag: &str| tag.starts_with('"') || tag.starts_with("W/\"") || tag == "*";
+    for value in headers.get_all(name) {
+        let text = value.to_str().unwrap_or_default();
+        if !text.split(',').next().is_some_and(|first| is_tag(first.trim())) {
+            let detail = "is no list of entity tags; write \"tag\", with its quotes";
+            return Err(bad(detail).at(shown));
+        }
+    }
+    Ok(())
 }
 
 /// The answer to a reader: the document with its version, or 304 if the reader has it.

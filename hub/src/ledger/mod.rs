@@ -162,6 +162,17 @@ impl Ledger {
         self.commands.get(id)?.view()
     }
 
+    /// The command that a sender's request made; `None` as above.
+    pub fn find(&self, sender: &str, request_id: &str) -> Option<CommandView<'_>> {
+        self.command(self.requests.get(&(sender.into(), request_id.into()))?)
+    }
+
+    /// All commands of a device that are remembered, in no order. Costs a walk over all commands.
+    pub fn of_device(&self, device: &DeviceId) -> impl Iterator<Item = CommandView<'_>> {
+        let commands = self.commands.values().filter(move |it| it.record.device == *device);
+        commands.filter_map(Command::view)
+    }
+
     /// All commands that are durable and not forgotten, in no order.
     pub fn commands(&self) -> impl Iterator<Item = CommandView<'_>> {
         self.commands.values().filter_map(Command::view)

@@ -4,7 +4,7 @@
 //! lock is held for a few lines, and the caller wakes the receiver after every lock is dropped.
 //!
 //! Read [`queue`] for the policy; this file adds the lock, the waker and the budget that all
-//! mailboxes share.
+//! mailboxes share. [`pulse`] is how a reader over HTTP is seen to take nothing.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,8 +17,10 @@ use proto::CloseCode;
 use crate::access::{Role, Verb};
 use crate::codec::Frame;
 
+pub mod pulse;
 pub mod queue;
 
+pub use pulse::Pulse;
 pub use queue::{Item, Lag, Overflow, Queue, Taken};
 
 /// Bytes that all mailboxes together may hold.

@@ -14,6 +14,7 @@ use rcgen::{
 };
 
 use crate::access::role;
+use crate::audit::Actor;
 use crate::broker::Broker;
 use crate::clock::Now;
 use crate::transport::tls::Files;
@@ -40,18 +41,24 @@ pub fn certificates(data_folder: &Path) -> Result<Files, DevError> {
     let folder = data_folder.join("dev");
     let write = |source| DevError::Write { path: folder.clone(), source };
     fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(write)?;
-    let files = Files {
-        certificate: folder.join("server.pem"),
-        key: folder.join("server.key"),
-        client_ca: Some(folder.join("ca.pem")),
-        tls12: false,
-    };
+    let files = files(data_folder);
     if !files.key.exists() || !files.certificate.exists() {
         make(&folder)?;
         tracing::warn!(folder = %folder.display(),
             "dev: made a CA and a server certificate for localhost; not for production");
     }
     Ok(files)
+}
+
+/// Where they are.
+pub fn files(data_folder: &Path) -> Files {
+    let folder = data_folder.join("dev");
+    Files {
+        certificate: folder.join("server.pem"),
+        key: folder.join("server.key"),
+        client_ca: Some(folder.join("ca.pem")),
+        tls12: false,
+    }
 }
 
 fn make(folder: &Path) -> Result<(), DevError> {
@@ -103,7 +110,7 @@ pub async fn credentials(data_folder: &Path, broker: &Broker) -> Result<(), DevE
         if known {
             continue;
         }
-        let issued = broker.issue_token(Now::read(), role, "dev").await;
+        let issued = broker.issue_token(Now::read(), role, "dev", &Actor::hub()).await;
         let (_, token) = issued.map_err(|refusal| DevError::Token(refusal.message))?;
         write_secret(&path, token.secret())?;
     }

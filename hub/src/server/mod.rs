@@ -15,12 +15,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::broker::{Broker, Ticket};
 use crate::clock::{self, Now};
-use crate::config::{self, Config, Flags, StoreKind};
+use crate::config::{self, Config, File, Flags, StoreKind};
 use crate::http;
 use crate::metrics::Metrics;
 use crate::store::{self, MemoryStore, Records, Store, Writer};
@@ -28,13 +29,18 @@ use crate::transport::listener::{Gate, Listener};
 use crate::transport::{Shared, tls, upgrade};
 use crate::twin::Rules;
 
+pub mod backup;
 pub mod dev;
 pub mod drain;
 pub mod limits;
 pub mod logs;
 pub mod offline;
+pub mod reload;
+pub mod transfer;
 
-pub use offline::issue_token_offline;
+use reload::Reloader;
+
+pub use offline::{issue_token_offline, verify_offline};
 
 /// How often the broker's time passes.
 const TICK: Duration = Duration::from_millis(200);
@@ -60,6 +66,18 @@ pub enum ServeError {
     Bind { address: std::net::SocketAddr, source: std::io::Error },
     #[error("{what}: {source}")]
     System { what: &'static str, source: std::io::Error },
+    #[error(
+        "an import into {folder} has not finished; run it again with the same file, or begin with an \
+         empty folder"
+    )]
+    UnfinishedImport { folder: std::path::PathBuf },
+    #[error(
+        "the state can't be opened and was set aside as {aside}; start the hub, or import an export \
+         into an empty folder"
+    )]
+    SetAside { aside: std::path::PathBuf },
+    #[error("the state can't be restored from the hub's own export: {0}")]
+    Backup(String),
     #[error("the store took nothing: {0}")]
     Store(String),
 }
@@ -83,12 +101,12 @@ pub fn serve(flags: &Flags) -> ExitCode {
 
 fn start(flags: &Flags) -> Result<(), ServeError> {
     let (file, config) = config::load(flags, std::env::vars())?;
-    logs::begin(&config);
+    let log = logs::begin(&config);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|source| ServeError::System { what: "can't start the runtime", source })?;
-    let done = runtime.block_on(run(file, config));
+    let done = runtime.block_on(run(flags.clone(), file, config, log));
     runtime.shutdown_timeout(Duration::from_secs(1));
     done
 }
@@ -101,21 +119,33 @@ fn open_store(config: &Config) -> Result<OpenStore, ServeError> {
         StoreKind::Memory => Ok((Box::new(MemoryStore::default()), None)),
         StoreKind::Sled => {
             let settings = store::OpenSettings::new(config.data_folder.clone());
-            let opened = store::open(&settings, Now::read().unix_ms / 1000)?;
+            let now = Now::read();
+            let mut opened = store::open(&settings, now.unix_ms / 1000)?;
+            if transfer::is_blank(&opened.store)? {
+                backup::restore(&mut opened.store, &config.data_folder, now)
+                    .map_err(|error| ServeError::Backup(error.to_string()))?;
+            }
+            transfer::refuse_unfinished(&opened.store, &config.data_folder)?;
             Ok((Box::new(opened.store), Some(opened.lock)))
         }
     }
 }
 
-async fn run(file: config::File, mut config: Config) -> Result<(), ServeError> {
+async fn run(
+    flags: Flags,
+    file: File,
+    mut config: Config,
+    log: logs::Handle,
+) -> Result<(), ServeError> {
     let mut stop = Stop::new()?;
+    let hangup = reload::hangup()?;
     let (store, _lock) = open_store(&config)?;
-    let tls = match (&config.tls, config.dev) {
-        (Some(files), _) => Some(tls::server_config(files, Now::read())?),
-        (None, true) => {
-            Some(tls::server_config(&dev::certificates(&config.data_folder)?, Now::read())?)
+    let files = reload::tls_files(&config)?;
+    let tls = match &files {
+        Some(files) => {
+            Some(Arc::new(ArcSwap::from_pointee(tls::server_config(files, Now::read())?)))
         }
-        (None, false) => None,
+        None => None,
     };
     let metrics = Arc::new(Metrics::new());
     let rules = Rules::with_built_in(config.rules.clone());
@@ -134,11 +164,19 @@ async fn run(file: config::File, mut config: Config) -> Result<(), ServeError> {
     }
 
     let ready = Arc::new(AtomicBool::new(true));
-    let shared = Arc::new(Shared { broker: broker.clone(), settings: config.transport.clone() });
+    let shared = Shared { broker: broker.clone(), settings: config.transport.clone() };
     let connections_max = limits::connections(config.transport.connections_max)?;
     let gate = Gate::new(&shared, connections_max);
+    let readers = http::readers::Readers::new(config.readers);
     let shown = Arc::new(serde_json::to_value(&file).expect("a configuration has JSON"));
-    let api = http::Api { broker: broker.clone(), ready: ready.clone(), config: shown };
+    let live = reload::Live {
+        shared: Arc::new(ArcSwap::from_pointee(shared)),
+        tls: tls.clone(),
+        drain: Arc::new(ArcSwap::from_pointee(config.drain)),
+        log,
+    };
+    let (shared, drain) = (live.shared.clone(), live.drain.clone());
+    let api = http::Api { broker: broker.clone(), ready: ready.clone(), config: shown, readers };
     let router =
         http::router(api).route(proto::WEBSOCKET_PATH, axum::routing::any(upgrade::handle));
     let (stopping, stopped) = watch::channel(false);
@@ -148,22 +186,32 @@ async fn run(file: config::File, mut config: Config) -> Result<(), ServeError> {
         tokio::spawn(listening);
     }
     tokio::spawn(ticks(broker.clone(), records, stopped.clone()));
+    if let Some(every) = config.export_every {
+        let folder = config.data_folder.clone();
+        tokio::spawn(backup::run(broker.clone(), folder, every, stopped.clone()));
+    }
+    let reloader = Reloader::new(flags, file, files, broker.clone(), live, hangup);
+    tokio::spawn(reloader.run(stopped.clone()));
 
     stop.wait().await;
     tracing::info!("told to stop");
     ready.store(false, Ordering::Relaxed);
     // Receivers are the listeners and the ticks; they may be gone already.
     stopping.send_replace(true);
-    drain::connections(&broker, &config.drain, &mut stop).await;
-    let closing = broker.clone();
+    let drain = **drain.load();
+    drain::connections(&broker, &drain, &mut stop).await;
+    close(broker, loader).await
+}
+
+/// Writes down what is pending, and ends the store's threads.
+async fn close(broker: Arc<Broker>, loader: JoinHandle<()>) -> Result<(), ServeError> {
     let close = move || {
-        let closed = closing.close();
+        let closed = broker.close();
         // It ends after the run that it is at; a panic of it was told as the store's failure.
         drop(loader.join());
         closed
     };
-    let closed = tokio::task::spawn_blocking(close).await;
-    match closed {
+    match tokio::task::spawn_blocking(close).await {
         Ok(Ok(())) => Ok(()),
         Ok(Err(error)) => Err(ServeError::Store(error.to_string())),
         Err(error) => Err(ServeError::Store(error.to_string())),
@@ -215,7 +263,7 @@ fn store_failed(records: &dyn Records, error: &store::StoreError) -> ! {
 /// Binds everything, and says where on stdout, one line each.
 fn listeners(
     config: &Config,
-    tls: Option<Arc<rustls::ServerConfig>>,
+    tls: Option<Arc<ArcSwap<rustls::ServerConfig>>>,
 ) -> Result<Vec<Listener>, ServeError> {
     let mut listeners = Vec::new();
     let mut lines = String::new();

@@ -14,7 +14,7 @@
 //! ```
 //!
 //! Read this file first, then `writer` (and `pending`, its queue), then `sled`, then `open` (and
-//! `folder`) for the start. `conformance` is the suite that every [`Store`] passes.
+//! `folder`) for the start. `conformance` is the suite that every [`Store`] passes; [`export`] writes all of it as text.
 //!
 //! # Guarantees
 //!
@@ -29,12 +29,14 @@
 //! One OS thread, one sync a commit, at most one commit in [`WriterSettings::window`]. Memory is
 //! bounded by the limits of [`WriterSettings`], twice: one batch waits while one is written.
 
+pub mod export;
 mod folder;
 mod lock;
 mod memory;
 mod open;
 mod pending;
 mod sled;
+mod tap;
 mod writer;
 
 #[cfg(test)]
@@ -48,9 +50,10 @@ use bytes::Bytes;
 
 pub use self::memory::MemoryStore;
 pub(crate) use self::open::panic_message;
-pub use self::open::{DataLock, OpenError, OpenSettings, Opened, open};
+pub use self::open::{DataLock, FORMAT_VERSION, OpenError, OpenSettings, Opened, open};
 pub use self::pending::{BusyReason, PendingLimits};
 pub use self::sled::SledStore;
+pub use self::tap::Tap;
 pub use self::writer::{Failed, Health, Refusal, Writer, WriterSettings, WriterStats};
 
 /// Bytes: the longest key of a record.
@@ -72,18 +75,30 @@ pub enum Table {
     LastValue = b'v',
     /// The commands and where each stands in its life.
     Command = b'c',
+    /// Fleet commands and their targets.
+    Fleet = b'f',
     /// The registered devices.
     Device = b'd',
     /// The hashes of the tokens that let peers in.
     Token = b't',
     /// The descriptor sets that operators added.
     Schema = b's',
+    /// The records of the audit log, by their number.
+    Audit = b'a',
 }
 
 impl Table {
     /// All tables.
-    pub const ALL: [Self; 6] =
-        [Self::Meta, Self::LastValue, Self::Command, Self::Device, Self::Token, Self::Schema];
+    pub const ALL: [Self; 8] = [
+        Self::Meta,
+        Self::LastValue,
+        Self::Command,
+        Self::Fleet,
+        Self::Device,
+        Self::Token,
+        Self::Schema,
+        Self::Audit,
+    ];
 
     /// The first byte of every stored key of this table.
     const fn prefix(self) -> u8 {

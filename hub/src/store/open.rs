@@ -45,7 +45,7 @@ pub(super) const STATE_FOLDER: &str = "state";
 
 /// The version of what the modules above put into the tables. Raise it when an older hub would
 /// misread what a newer one wrote.
-const FORMAT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u32 = 1;
 
 /// Where the state is, and how long opening it may take.
 #[derive(Debug, Clone)]

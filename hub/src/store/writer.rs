@@ -29,7 +29,7 @@ use parking_lot::{Condvar, Mutex};
 
 use super::open::panic_message;
 use super::pending::{Batch, BusyReason, Pending, PendingLimits};
-use super::{Operation, Store, StoreError};
+use super::{Operation, Store, StoreError, Tap};
 
 #[cfg(test)]
 mod tests;
@@ -143,6 +143,8 @@ struct Shared<T> {
 struct State<T> {
     pending: Pending<T>,
     phase: Phase,
+    /// Notes what is submitted, for an export.
+    tap: Option<Tap>,
     /// The thread sleeps, whether until it is woken or until the window ends.
     is_asleep: bool,
     /// When the running commit started.
@@ -172,6 +174,7 @@ impl<T: Send + 'static> Writer<T> {
             state: Mutex::new(State {
                 pending: Pending::new(settings.limits),
                 phase: Phase::Open,
+                tap: None,
                 is_asleep: false,
                 running_since: None,
             }),
@@ -204,6 +207,9 @@ impl<T: Send + 'static> Writer<T> {
             stats.refused.fetch_add(1, Ordering::Relaxed);
             return Err(Refusal::Busy(reason));
         }
+        if let Some(tap) = &mut state.tap {
+            tap.note(operations.as_ref());
+        }
         let was_idle = state.pending.is_empty();
         let coalesced = state.pending.add(operations, ticket);
         // In between, the thread sleeps on its own account until the window ends.
@@ -226,6 +232,21 @@ impl<T: Send + 'static> Writer<T> {
             pending_bytes: state.pending.bytes(),
             pending_tickets: state.pending.tickets(),
         }
+    }
+
+    /// Has all that is submitted from now on noted; false if that is so already.
+    pub fn open_tap(&self, tap: Tap) -> bool {
+        let mut state = self.shared.state.lock();
+        let is_free = state.tap.is_none();
+        if is_free {
+            state.tap = Some(tap);
+        }
+        is_free
+    }
+
+    /// Ends that, and returns what was noted.
+    pub fn close_tap(&self) -> Option<Tap> {
+        self.shared.state.lock().tap.take()
     }
 
     pub fn stats(&self) -> &WriterStats {

@@ -5,10 +5,13 @@ use std::sync::Arc;
 use proto::envelope::{Ack, Envelope, ErrorCode, Hello, Kind, Pong, Position, Welcome};
 use proto::{CloseCode, limits};
 
+use super::audited::{self, Asked};
 use super::connection::{End, Link};
 use super::line::Line;
+use crate::audit::{Record, Verb};
+use crate::broker::at_once::is_told_to_devices;
 use crate::broker::devices::Turned;
-use crate::broker::publish::{Receipt, Value};
+use crate::broker::publish::{Origin, Receipt, Sender, Value};
 use crate::broker::{Broker, Peer};
 use crate::clock::Now;
 use crate::codec::request::{Publication, Refusal, Report, Sending, Subscription};
@@ -66,8 +69,12 @@ fn requests(
     let mut bytes = bytes;
     inbound.for_each(|request_id, request| {
         shared.broker.metrics.received.inc();
+        let asked = Asked::of(link, &request);
         let input = Input::Received { request, bytes: std::mem::take(&mut bytes) };
         let effect = link.session.handle(&shared.settings.session, now.mono, input);
+        if let Some(asked) = asked {
+            asked.refused(link, now, &effect);
+        }
         carry_out(link, line, now, request_id, effect).map(drop)
     })
 }
@@ -140,7 +147,8 @@ fn authenticate(
     let (broker, limits) = (&shared.broker, &shared.settings.session);
     let verdict = broker.authenticate(now, hello.token, &link.origin.certificate);
     let entered = verdict.map_err(Turned::from).and_then(|admission| {
-        let peer = broker.enter_session(now, &admission, hello)?;
+        let mut peer = broker.enter_session(now, &admission, hello)?;
+        peer.address = Some(link.origin.address);
         Ok((admission, peer))
     });
     let (admission, peer) = match entered {
@@ -150,6 +158,7 @@ fn authenticate(
             if code == CloseCode::BAD_CREDENTIAL {
                 link.origin.place.refused(now.mono);
             }
+            audited::turned_away(link, now, code);
             tracing::info!(address = %link.origin.address, reason = code.reason(), "turned away");
             if turned.retry_after_s > 0 {
                 line.outbound.envelope(&outbound::go_away(code, turned.retry_after_s));
@@ -246,7 +255,15 @@ fn put(
         _ if request != 0 => Receipt::Answer(&peer.mailbox, request),
         _ => Receipt::None,
     };
-    broker.publish_from(&peer.identity, now, &channel, value, &receipt, wakes).map(drop)
+    let record = match &peer.device {
+        None if is_told_to_devices(&channel) => {
+            let name = channel.name.as_str();
+            Some(Record::done(broker.actor_of(peer), Verb::Publish, name))
+        }
+        Some(_) | None => None,
+    };
+    let origin = Origin { sender: Sender::Peer(&peer.identity), record };
+    broker.publish_from(origin, now, &channel, value, &receipt, wakes).map(drop)
 }
 
 fn subscribe(

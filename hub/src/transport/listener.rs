@@ -9,9 +9,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use axum::Router;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use proto::CloseCode;
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
@@ -23,6 +25,7 @@ use super::wire::Wire;
 use super::{Shared, tls};
 use crate::broker::credentials::Certificate;
 use crate::clock;
+use crate::mailbox::Pulse;
 use crate::metrics::Limit;
 
 /// Connections that wait in the kernel.
@@ -40,7 +43,7 @@ const HEADERS_MAX: usize = 40;
 /// One listening socket.
 pub struct Listener {
     socket: TcpListener,
-    tls: Option<Arc<ServerConfig>>,
+    tls: Option<Arc<ArcSwap<ServerConfig>>>,
 }
 
 /// Places that all listeners share.
@@ -63,11 +66,12 @@ impl Gate {
 }
 
 impl Listener {
-    /// Binds. Without TLS it is for loopback only; the caller sees to that.
+    /// Binds. Without TLS it is for loopback only; the caller sees to that. Each handshake takes the
+    /// configuration that is there when it begins.
     ///
     /// # Errors
     /// The address is in use or not ours.
-    pub fn bind(address: SocketAddr, tls: Option<Arc<ServerConfig>>) -> io::Result<Self> {
+    pub fn bind(address: SocketAddr, tls: Option<Arc<ArcSwap<ServerConfig>>>) -> io::Result<Self> {
         let domain = socket2::Domain::for_address(address);
         let socket = socket2::Socket::new(domain, socket2::Type::STREAM, None)?;
         socket.set_reuse_address(true)?;
@@ -85,20 +89,22 @@ impl Listener {
         self.socket.local_addr()
     }
 
-    /// Takes connections until `stop` says so.
+    /// Takes connections until `stop` says so. Each takes the bounds that are there when it comes.
     pub async fn run(
         self,
-        shared: Arc<Shared>,
+        live: Arc<ArcSwap<Shared>>,
         gate: Gate,
         router: Router,
         mut stop: watch::Receiver<bool>,
     ) {
-        let mut pace = Pace::new(shared.settings.accept_rate);
+        let mut pace = Pace::new(live.load().settings.accept_rate);
         loop {
             let accepted = tokio::select! {
                 accepted = pace.accept(&self.socket) => accepted,
                 _ = stop.wait_for(|stop| *stop) => return,
             };
+            let shared = live.load_full();
+            pace.per_s = shared.settings.accept_rate as f32;
             let (socket, address) = match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
@@ -117,8 +123,9 @@ impl Listener {
                 continue;
             };
             let guest = Guest { socket, address, permit, place };
-            let (tls, handshakes) = (self.tls.clone(), gate.handshakes.clone());
-            tokio::spawn(welcome(guest, tls, handshakes, shared.clone(), router.clone()));
+            let tls = self.tls.as_ref().map(|tls| tls.load_full());
+            let handshakes = gate.handshakes.clone();
+            tokio::spawn(welcome(guest, tls, handshakes, shared, router.clone()));
         }
     }
 }
@@ -166,12 +173,18 @@ async fn welcome(
     }
 }
 
-/// Serves HTTP/1.1 until the connection is upgraded or ends.
+/// Serves HTTP/1.1 until the connection is upgraded or ends, or its reader takes nothing any more.
 async fn serve(wire: Wire, router: Router, shared: Arc<Shared>, origin: Arc<Origin>) {
     let head_timeout = shared.settings.head_timeout;
+    let address = origin.address;
+    let pulse = Arc::new(Pulse::default());
+    let stalled = stalled(pulse.clone(), shared.settings.write_stall);
+    let broker = shared.broker.clone();
     let service = hyper::service::service_fn(move |mut request: hyper::Request<_>| {
+        request.extensions_mut().insert(origin.address);
         request.extensions_mut().insert(origin.clone());
         request.extensions_mut().insert(shared.clone());
+        request.extensions_mut().insert(pulse.clone());
         hyper::service::Service::call(&TowerToHyperService::new(router.clone()), request)
     });
     let connection = hyper::server::conn::http1::Builder::new()
@@ -181,8 +194,30 @@ async fn serve(wire: Wire, router: Router, shared: Arc<Shared>, origin: Arc<Orig
         .max_headers(HEADERS_MAX)
         .serve_connection(TokioIo::new(wire), service)
         .with_upgrades();
-    if let Err(error) = connection.await {
-        tracing::debug!(%error, "an HTTP connection ended badly");
+    tokio::select! {
+        ended = connection => if let Err(error) = ended {
+            tracing::debug!(%error, "an HTTP connection ended badly");
+        },
+        () = stalled => {
+            broker.metrics.limit_hit(Limit::WriteTime);
+            broker.metrics.closed(CloseCode::SLOW.0);
+            tracing::info!(%address, "cut: it reads nothing over HTTP");
+        }
+    }
+}
+
+/// Ends when a response made no progress for the time of a stall.
+async fn stalled(pulse: Arc<Pulse>, stall: Duration) {
+    let mut seen = (None, 0);
+    loop {
+        tokio::time::sleep(stall / 2).await;
+        seen = match pulse.on_its_way() {
+            Some(piece) if seen.0 == Some(piece) => (seen.0, seen.1 + 1),
+            other => (other, 0),
+        };
+        if seen.1 >= 2 {
+            return;
+        }
     }
 }
 

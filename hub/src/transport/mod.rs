@@ -19,6 +19,7 @@ use crate::broker::Broker;
 use crate::session;
 
 pub mod address;
+mod audited;
 pub mod buffers;
 pub mod connection;
 mod farewell;

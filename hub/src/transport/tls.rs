@@ -57,7 +57,7 @@ pub enum TlsError {
 ///
 /// # Errors
 /// A file can't be read, is of the wrong kind or out of date, or others may read the key.
-pub fn server_config(files: &Files, now: Now) -> Result<Arc<ServerConfig>, TlsError> {
+pub fn server_config(files: &Files, now: Now) -> Result<ServerConfig, TlsError> {
     check_key_mode(&files.key)?;
     let chain = certificates(&files.certificate)?;
     check_validity(&files.certificate, &chain, now)?;
@@ -100,7 +100,7 @@ pub fn server_config(files: &Files, now: Now) -> Result<Arc<ServerConfig>, TlsEr
     if let Ok(ticketer) = aws_lc_rs::Ticketer::new() {
         config.ticketer = ticketer;
     }
-    Ok(Arc::new(config))
+    Ok(config)
 }
 
 fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {

@@ -14,7 +14,7 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::address::Place;
 use super::wire::Wire;
-use super::{Shared, connection};
+use super::{Shared, audited, connection};
 use crate::access::origin::{Origins, Page};
 use crate::broker::credentials::Certificate;
 
@@ -40,7 +40,12 @@ pub async fn handle(
     let policy = shared.broker.policy();
     let (accept, with_subprotocol) = match check(&request, &policy.origins) {
         Ok(checked) => checked,
-        Err((status, what)) => return refuse(status, what),
+        Err((status, what)) => {
+            if status == StatusCode::FORBIDDEN {
+                audited::foreign_page(&shared, &origin, request.headers());
+            }
+            return refuse(status, what);
+        }
     };
     let upgraded = hyper::upgrade::on(&mut request);
     tokio::spawn(async move {

@@ -63,6 +63,16 @@ impl Rules {
         let mut rules = vec![quarantine_rule()];
         rules.extend(configured);
         rules.extend(channels::ALL.iter().map(device_rule));
+        // How a fleet command stands: each message says all, so none is missed but the last.
+        rules.push(Rule {
+            pattern: pattern("fleet.*"),
+            types: vec![channels::FLEET_TYPE.to_owned()],
+            keep: Keep::Replace,
+            history_count: 1,
+            history_age: DAY,
+            durable: true,
+            undecodable: Undecodable::Refuse,
+        });
         rules.push(Rule {
             pattern: pattern(">"),
             types: Vec::new(),

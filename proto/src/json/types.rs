@@ -6,7 +6,7 @@ use prost_reflect::{DescriptorPool, MessageDescriptor};
 use serde_json::Value;
 
 use super::sets::{self, DescriptorSet};
-use super::{JsonError, check, decode, encode, schema};
+use super::{JsonError, check, decode, encode, schema, unknown};
 use crate::ErrorCode;
 use crate::limits;
 use crate::wire::WireError;
@@ -170,6 +170,24 @@ impl Types {
         let bytes = encode::encode(&self.find(type_name)?, data)?;
         self.check_payload(type_name, &bytes)?;
         Ok(bytes)
+    }
+
+    /// Encodes what was made of `held`, a payload of this type, by changing its JSON. Fields of it that
+    /// the schema doesn't know stay: JSON doesn't show them, so nobody can have meant to take them away. In
+    /// a list they stay with the items that are otherwise the same, elsewhere with what they stand in.
+    ///
+    /// # Errors
+    /// The type is unknown, `held` is not a message of it, or the JSON doesn't fit it.
+    pub fn payload_edited(
+        &self,
+        type_name: &str,
+        held: &[u8],
+        data: &Value,
+    ) -> Result<Vec<u8>, PayloadError> {
+        let message = self.find(type_name)?;
+        check::walk(&message, held)?;
+        let edited = self.payload_from_json(type_name, data)?;
+        unknown::carry(&message, held, &edited)
     }
 
     /// Checks a payload without building it: wire types, nesting, UTF-8, and that every number is

@@ -41,7 +41,14 @@ async fn every_operation_keeps_to_its_description() {
         .expect("schemathesis is installed by `make test`");
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
-    assert!(said.contains("No issues found"), "{said}");
+    assert!(cases(&said) > 500, "too few cases prove nothing: {said}");
+}
+
+/// How many cases were made, by the line `1373 generated, 1373 passed, …`.
+fn cases(said: &str) -> usize {
+    let line = said.lines().find(|line| line.contains(" generated, "));
+    let number = line.and_then(|line| line.split_whitespace().next());
+    number.and_then(|number| number.parse().ok()).unwrap_or(0)
 }
 
 #[tokio::test]

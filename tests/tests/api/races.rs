@@ -1,4 +1,4 @@
-//! Writers at once.
+//! Several writers of one value at once: no update is lost.
 
 use serde_json::{Value, json};
 use tests::Hub;

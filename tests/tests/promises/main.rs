@@ -3,15 +3,21 @@
 //! [`watch`]: publishing and watching. [`commands`] and [`queue`]: a command's whole life. [`crash`]:
 //! nothing acknowledged is lost when the hub is killed under load. [`sessions`]: who is here.
 //! [`readers`]: dashboards that are slow or get much at once. [`disk`]: syncs, seen from the kernel.
-//! [`ending`]: stopping and revoking. [`access`]: who may do what. [`loading`]: what is seen right after a restart.
+//! [`ending`]: stopping and revoking. [`fleet`]: one order for many devices. [`access`]: who may do what.
+//! [`audit`]: who did what. [`reload`]: files that change. [`transfer`]: backup and moving. [`loading`]: what is
+//! seen right after a restart.
 
 mod access;
+mod audit;
 mod commands;
 mod crash;
 mod disk;
 mod ending;
+mod fleet;
 mod loading;
 mod queue;
 mod readers;
+mod reload;
 mod sessions;
+mod transfer;
 mod watch;

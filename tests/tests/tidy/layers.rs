@@ -9,8 +9,8 @@ use crate::source::Source;
 /// Modules of `hub`, lowest layer first. A module may use those of earlier rows only.
 const LAYERS: &[&[&str]] = &[
     &["clock", "metrics"],
-    &["access", "codec"],
-    &["ledger", "mailbox", "session", "twin"],
+    &["access", "codec", "selector"],
+    &["audit", "fleet", "ledger", "mailbox", "session", "twin"],
     &["router", "store"],
     &["broker"],
     &["http", "pusher", "transport"],

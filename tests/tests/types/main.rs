@@ -3,9 +3,13 @@
 
 mod encodings;
 
+mod over_http;
+
 mod quarantine;
 
 mod schemas;
+
+mod keeping;
 
 use serde_json::{Value, json};
 use tests::schema::descriptor_set;

@@ -9,6 +9,7 @@ use super::*;
 use crate::access::Roles;
 use crate::access::role::{Draft, DraftGrant};
 use crate::access::{Role, Verb};
+use crate::audit::Actor;
 use crate::broker::publish::{Receipt, Value};
 use crate::broker::registry::{Existing, NewDevice};
 use crate::broker::{Peer, Settings, Ticket};
@@ -51,6 +52,7 @@ fn a_reader_with_labels_gets_only_what_is_of_its_devices_also_when_labels_change
         pattern: ChannelPattern::parse("devices.*.x").expect("valid"),
         since: None,
         snapshot: true,
+        encoding: None,
     };
     let mut reader = crate::broker::Reader::default();
     let beginning = bench.broker.subscribe(&wanted, &north.mailbox).expect("there is room");
@@ -68,7 +70,7 @@ fn a_reader_with_labels_gets_only_what_is_of_its_devices_also_when_labels_change
 
     bench
         .runtime
-        .block_on(bench.broker.remove_device(Now::read(), &lamp("lamp-s")))
+        .block_on(bench.broker.remove_device(Now::read(), &lamp("lamp-s"), &Actor::hub()))
         .expect("it is there");
     assert_eq!(waiting(&north), [""; 0], "another channel");
     let gone = ChannelPattern::parse("devices.*.registration").expect("valid");
@@ -77,7 +79,7 @@ fn a_reader_with_labels_gets_only_what_is_of_its_devices_also_when_labels_change
     bench.label("lamp-x", "North");
     bench
         .runtime
-        .block_on(bench.broker.remove_device(Now::read(), &lamp("lamp-x")))
+        .block_on(bench.broker.remove_device(Now::read(), &lamp("lamp-x"), &Actor::hub()))
         .expect("it is there");
     assert_eq!(waiting(&north), ["devices.lamp-x.registration", "devices.lamp-x.registration"]);
     bench.put("devices.lamp-x.x");
@@ -99,6 +101,7 @@ fn what_waits_for_a_session_that_ends_is_not_delivered() {
         pattern: ChannelPattern::parse(">").expect("valid"),
         since: None,
         snapshot: false,
+        encoding: None,
     };
     bench.broker.subscribe(&wanted, &viewer.mailbox).expect("there is room");
     bench.put("city.news");
@@ -180,7 +183,8 @@ impl Bench {
     fn label(&self, id: &str, district: &str) {
         let device = serde_json::json!({ "id": id, "labels": { "district": district } });
         let device: NewDevice = serde_json::from_value(device).expect("a device");
-        let added = self.broker.add_devices(Now::read(), vec![device], Existing::NewToken);
+        let by = Actor::hub();
+        let added = self.broker.add_devices(Now::read(), vec![device], Existing::NewToken, &by);
         self.runtime.block_on(added).expect("there is room");
     }
 
@@ -188,7 +192,8 @@ impl Bench {
         let name = ChannelName::parse(channel).expect("valid");
         let channel = self.broker.channel(&name).expect("there is room");
         let report = ReportId::default();
-        let value = Value { type_name: "", payload: b"x", report, measured_unix_ms: 0 };
+        let value =
+            Value { type_name: "", payload: b"x", report, measured_unix_ms: 0, instead_of: None };
         let receipt = Receipt::None;
         let published =
             self.broker.publish(Now::read(), &channel, value, &receipt, &mut Wakes::default());

@@ -3,13 +3,14 @@
 //! Each life of the hub is a broker on the same store in memory. What happens between the reading of
 //! records and their coming into memory is put there by a hook.
 
-mod life;
+pub(crate) mod life;
 
 use std::time::Duration;
 
 use proto::ChannelPattern;
 
 use super::*;
+use crate::audit::Actor;
 use crate::broker::registry::operation;
 use crate::clock::{self, Now};
 use crate::store::{Store as _, Table};
@@ -223,7 +224,8 @@ fn a_device_that_is_removed_while_loading_stays_removed() {
 
     let id = DeviceId::parse(LAMP).expect("valid");
     let life = Life::begin(&store);
-    life.wait(life.broker.remove_device(Now::read(), &id)).expect("it is registered");
+    let by = Actor::hub();
+    life.wait(life.broker.remove_device(Now::read(), &id, &by)).expect("it is registered");
     life.load();
     assert!(life.broker.device(&id).expect("readable").is_none());
     life.end();

@@ -35,6 +35,7 @@ pub(crate) struct FakeHub {
     pub(crate) url: String,
     heard: Rc<RefCell<Vec<Value>>>,
     asked: Rc<RefCell<Vec<String>>>,
+    posted: Rc<RefCell<Vec<Value>>>,
     token: NamedTempFile,
     task: JoinHandle<()>,
 }
@@ -47,6 +48,7 @@ pub(crate) type Routes = Vec<(&'static str, u16, Value)>;
 struct Shared {
     heard: Rc<RefCell<Vec<Value>>>,
     asked: Rc<RefCell<Vec<String>>>,
+    posted: Rc<RefCell<Vec<Value>>>,
     scripts: Rc<RefCell<VecDeque<Script>>>,
     routes: Rc<RefCell<Routes>>,
 }
@@ -59,10 +61,12 @@ impl FakeHub {
         let shared = Shared {
             heard: Rc::default(),
             asked: Rc::default(),
+            posted: Rc::default(),
             scripts: Rc::new(RefCell::new(scripts.into())),
             routes: Rc::new(RefCell::new(routes)),
         };
         let (heard, asked) = (Rc::clone(&shared.heard), Rc::clone(&shared.asked));
+        let posted = Rc::clone(&shared.posted);
         let task = spawn_local(async move {
             loop {
                 let (stream, _) = listener.accept().await.expect("a listener accepts");
@@ -73,7 +77,7 @@ impl FakeHub {
         std::fs::write(token.path(), "secret-1").expect("writable");
         let only_us = std::fs::Permissions::from_mode(0o600);
         std::fs::set_permissions(token.path(), only_us).expect("our own file");
-        Self { url, heard, asked, token, task }
+        Self { url, heard, asked, posted, token, task }
     }
 
     /// `--token-file=…`
@@ -84,6 +88,11 @@ impl FakeHub {
     /// Bodies of all envelopes of this kind that came in.
     pub(crate) fn heard(&self, kind: &str) -> Vec<Value> {
         self.heard.borrow().iter().filter_map(|envelope| envelope.get(kind).cloned()).collect()
+    }
+
+    /// Bodies of all HTTP requests that had one.
+    pub(crate) fn posted(&self) -> Vec<Value> {
+        self.posted.borrow().clone()
     }
 
     /// First lines of all HTTP requests.
@@ -169,6 +178,8 @@ async fn answer(mut stream: TcpStream, shared: Shared) {
     assert!(text.contains("authorization: Bearer secret-1"), "{text}");
     let (status, body) = route(&shared.routes, &line);
     shared.asked.borrow_mut().push(line);
+    let sent = text.split_once("\r\n\r\n").and_then(|(_, body)| serde_json::from_str(body).ok());
+    shared.posted.borrow_mut().extend(sent);
     let body = if status == 204 { Bytes::new() } else { body.to_string().into() };
     let head = format!(
         "HTTP/1.1 {status} X\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",

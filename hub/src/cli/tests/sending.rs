@@ -35,7 +35,7 @@ fn update(mut fields: Value) -> Reply {
     Reply::Say(json!({"message": {"channel": channel, "data": fields}}))
 }
 
-fn local(test: impl Future<Output = ()>) {
+pub(super) fn local(test: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     LocalSet::new().block_on(&runtime.expect("a runtime"), test);
 }
@@ -199,57 +199,6 @@ fn patience_ends_the_wait_and_not_the_command() {
                 .to_string()
                 .contains(&format!("hub command {COMMAND}"))
         );
-    });
-}
-
-#[test]
-fn a_batch_names_each_failure_and_goes_on_over_a_lost_connection() {
-    local(async {
-        let answer = |request: u64, send: &Value| match send["device"].as_str() {
-            Some("lamp-b") => {
-                let error = json!({"code": "ERROR_CODE_QUEUE_FULL", "message": "64 wait"});
-                vec![Reply::Say(json!({"request": request.to_string(), "error": error}))]
-            }
-            _ => vec![accepted(request)],
-        };
-        let first = script(move |request, send| match send["device"].as_str() {
-            Some("lamp-c") => vec![Reply::Cut],
-            _ => answer(request, send),
-        });
-        let routes = vec![
-            (
-                "GET /v1/devices?limit=500&where=street%3DQueen%20St HTTP",
-                200,
-                json!({"devices": [{"id": "lamp-a"}, {"id": "lamp-b"}], "next": "lamp-b"}),
-            ),
-            (
-                "GET /v1/devices?limit=500&where=street%3DQueen%20St&cursor=lamp-b",
-                200,
-                json!({"devices": [{"id": "lamp-c"}], "next": null}),
-            ),
-        ];
-        let hub = FakeHub::start(vec![first, script(answer)], routes).await;
-        let (outcome, text) =
-            shell(&hub, &["send", "--where", "street=Queen St", "dim", "40", "--request-id", "r1"])
-                .await;
-        assert_eq!(code(&outcome), 5, "{outcome:?}");
-        assert!(text.contains("lamp-b  64 wait"), "{text}");
-        assert!(text.contains("2 of 3 accepted: dim to 40 %"), "{text}");
-        let ids: Vec<_> = hub.heard("send").iter().map(|send| send["request_id"].clone()).collect();
-        assert_eq!(ids[2], ids[3], "lamp-c is asked again under the same id");
-    });
-}
-
-#[test]
-fn a_selector_that_picks_nobody_is_not_found() {
-    local(async {
-        let hub = FakeHub::start(
-            vec![],
-            vec![("GET /v1/devices", 200, json!({"devices": [], "next": null}))],
-        )
-        .await;
-        let (outcome, _) = shell(&hub, &["send", "--where", "street=None", "on"]).await;
-        assert_eq!(code(&outcome), 4);
     });
 }
 

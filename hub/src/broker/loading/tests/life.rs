@@ -9,6 +9,7 @@ use proto::envelope::Hello;
 use proto::{ChannelName, ChannelPattern, DeviceId, channels};
 
 use crate::access::{Admission, Identity, Role};
+use crate::audit::Actor;
 use crate::broker::devices::Peer;
 use crate::broker::publish::{Receipt, Value};
 use crate::broker::reader::{Piece, Reader};
@@ -28,7 +29,7 @@ use crate::twin::{Keep, ReportId, Rule, Rules, Undecodable};
 
 /// A store that several lives use, with a hook into its reading.
 #[derive(Debug, Default, Clone)]
-pub(super) struct Shelf {
+pub(crate) struct Shelf {
     store: MemoryStore,
     hook: Arc<Hook>,
 }
@@ -55,11 +56,11 @@ impl std::fmt::Debug for Hook {
 
 impl Shelf {
     /// Runs when the next records were read, before they are used.
-    pub(super) fn after_next_visit(&self, hook: impl FnOnce() + Send + 'static) {
+    pub(crate) fn after_next_visit(&self, hook: impl FnOnce() + Send + 'static) {
         *self.hook.after.lock() = Some(Box::new(hook));
     }
 
-    pub(super) fn fail(&self) {
+    pub(crate) fn fail(&self) {
         self.hook.fails.store(true, Ordering::Relaxed);
     }
 }
@@ -89,13 +90,13 @@ impl Records for ShelfRecords {
 }
 
 /// A hub from its start to its end.
-pub(super) struct Life {
-    pub(super) broker: Arc<Broker>,
+pub(crate) struct Life {
+    pub(crate) broker: Arc<Broker>,
     runtime: tokio::runtime::Runtime,
 }
 
 impl Life {
-    pub(super) fn begin(shelf: &Shelf) -> Self {
+    pub(crate) fn begin(shelf: &Shelf) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
         let merging = Rule {
             pattern: ChannelPattern::parse("merged.*").expect("valid"),
@@ -125,26 +126,27 @@ impl Life {
     }
 
     /// All that was published is stored.
-    pub(super) fn end(self) {
+    pub(crate) fn end(self) {
         self.broker.close().expect("the store is healthy");
     }
 
-    pub(super) fn load(&self) -> Restored {
+    pub(crate) fn load(&self) -> Restored {
         self.broker.load_values().expect("it can be read")
     }
 
-    pub(super) fn wait<R>(&self, future: impl Future<Output = R>) -> R {
+    pub(crate) fn wait<R>(&self, future: impl Future<Output = R>) -> R {
         self.runtime.block_on(future)
     }
 
-    pub(super) fn register(&self, id: &str) {
+    pub(crate) fn register(&self, id: &str) {
         let device: NewDevice =
             serde_json::from_value(serde_json::json!({ "id": id })).expect("a device");
-        let added = self.broker.add_devices(Now::read(), vec![device], Existing::Refuse);
+        let by = Actor::hub();
+        let added = self.broker.add_devices(Now::read(), vec![device], Existing::Refuse, &by);
         self.wait(added).expect("it is new");
     }
 
-    pub(super) fn enter(&self, id: &str, boot: u32) -> Peer {
+    pub(crate) fn enter(&self, id: &str, boot: u32) -> Peer {
         let admission = Admission::by_certificate(&DeviceId::parse(id).expect("valid"));
         let hello = Hello { boot, ..Hello::default() };
         let entered = self.broker.enter_session(Now::read(), &admission, &hello);
@@ -152,7 +154,7 @@ impl Life {
     }
 
     /// A telemetry report of a device whose boot is 1.
-    pub(super) fn report(&self, peer: &Peer, seq: u64) {
+    pub(crate) fn report(&self, peer: &Peer, seq: u64) {
         let id = &peer.device.as_ref().expect("a device").id;
         let channel = self.broker.channel(&channels::TELEMETRY.of(id)).expect("there is room");
         let type_name = channels::TELEMETRY.default_type();
@@ -170,24 +172,24 @@ impl Life {
         published.expect("there is room");
     }
 
-    pub(super) fn publish(&self, channel: &str, payload: &[u8]) {
+    pub(crate) fn publish(&self, channel: &str, payload: &[u8]) {
         put(&self.broker, channel, payload);
     }
 
-    pub(super) fn frames(&self, channel: &str) -> Vec<Arc<Frame>> {
+    pub(crate) fn frames(&self, channel: &str) -> Vec<Arc<Frame>> {
         let name = ChannelName::parse(channel).expect("valid");
         let channel = self.broker.channel(&name).expect("there is room");
         let inner = channel.inner.lock();
         inner.state.last().iter().map(|last| last.frame.clone()).collect()
     }
 
-    pub(super) fn values(&self, channel: &str) -> Vec<Vec<u8>> {
+    pub(crate) fn values(&self, channel: &str) -> Vec<Vec<u8>> {
         let payload = |frame: &Arc<Frame>| frame.message().payload.unwrap_or_default().to_vec();
         self.frames(channel).iter().map(payload).collect()
     }
 
     /// Sequence numbers of a device's telemetry, as its twin has them.
-    pub(super) fn telemetry(&self, id: &str) -> Vec<u64> {
+    pub(crate) fn telemetry(&self, id: &str) -> Vec<u64> {
         let id = DeviceId::parse(id).expect("valid");
         let frames = self.broker.device_values(&id).expect("readable");
         let telemetry = channels::TELEMETRY.of(&id);
@@ -195,7 +197,7 @@ impl Life {
         frames.iter().filter(of_channel).map(|frame| frame.message().seq).collect()
     }
 
-    pub(super) fn presence(&self, id: &str) -> Said {
+    pub(crate) fn presence(&self, id: &str) -> Said {
         let id = DeviceId::parse(id).expect("valid");
         let frames = self.frames(channels::PRESENCE.of(&id).as_str());
         let message = frames[0].message();
@@ -208,12 +210,12 @@ impl Life {
         }
     }
 
-    pub(super) fn snapshot(&self, pattern: &str) -> Vec<String> {
+    pub(crate) fn snapshot(&self, pattern: &str) -> Vec<String> {
         self.snapshot_with(pattern, &self.broker.new_mailbox(&dashboard()))
     }
 
     /// Names of the channels in a snapshot, in its order.
-    pub(super) fn snapshot_with(&self, pattern: &str, mailbox: &Arc<Mailbox>) -> Vec<String> {
+    pub(crate) fn snapshot_with(&self, pattern: &str, mailbox: &Arc<Mailbox>) -> Vec<String> {
         let pattern = ChannelPattern::parse(pattern).expect("valid");
         let wanted =
             Subscription { pattern: pattern.clone(), since: None, snapshot: true, encoding: None };
@@ -234,17 +236,17 @@ impl Life {
 }
 
 #[derive(Debug)]
-pub(super) struct Said {
-    pub(super) online: bool,
-    pub(super) unknown: bool,
-    pub(super) reason: String,
+pub(crate) struct Said {
+    pub(crate) online: bool,
+    pub(crate) unknown: bool,
+    pub(crate) reason: String,
 }
 
-pub(super) fn dashboard() -> Identity {
+pub(crate) fn dashboard() -> Identity {
     Identity::Person { role: Role::built_in("viewer"), name: "wall".to_owned() }
 }
 
-pub(super) fn put(broker: &Broker, channel: &str, payload: &[u8]) {
+pub(crate) fn put(broker: &Broker, channel: &str, payload: &[u8]) {
     let name = ChannelName::parse(channel).expect("valid");
     let channel = broker.channel(&name).expect("there is room");
     let report = ReportId::default();

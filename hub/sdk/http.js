@@ -1,0 +1,47 @@
+// What both HTTP transports share: asking with the token in a header, and telling what went wrong.
+
+import { HubError } from './emitter.js';
+
+/** GET as the context's identity; the response, or a HubError with the problem that the hub told. */
+export async function get(context, path, query, { headers = {}, signal } = {}) {
+  const url = new URL(path, context.url);
+  for (const [key, value] of query) url.searchParams.append(key, value);
+  const authorization = `Bearer ${await context.token()}`;
+  const response = await context.fetch(url.href, {
+    headers: { ...headers, authorization },
+    cache: 'no-store',
+    credentials: 'omit',
+    signal,
+  });
+  if (!response.ok) throw await problem(response);
+  return response;
+}
+
+/** What to ask for: the patterns of a subscription, and from where on. */
+export function wish(subscription, since) {
+  const query = subscription.patterns.map((pattern) => ['pattern', pattern]);
+  query.push(['snapshot', String(subscription.snapshot)]);
+  if (since) query.push(['since', `${since.epoch}.${since.offset}`]);
+  return query;
+}
+
+/** The hub's time of an answer, to the second; 0 if it says none. */
+export function hubTimeMs(response) {
+  return Date.parse(response.headers.get('date') ?? '') || 0;
+}
+
+/** How a loss is told to the hub object. */
+export function loss(error) {
+  const isFinal = error.status === 401 || error.status === 403;
+  return { error, final: isFinal, retryAfterMs: error.retryAfterMs ?? 0 };
+}
+
+async function problem(response) {
+  const body = await response.json().catch(() => ({}));
+  const seconds = Number(response.headers.get('retry-after') ?? 0);
+  return new HubError(body.code ?? 'HTTP', body.detail ?? `status ${response.status}`, {
+    field: body.field,
+    status: response.status,
+    retryAfterMs: Number.isFinite(seconds) ? seconds * 1000 : 0,
+  });
+}

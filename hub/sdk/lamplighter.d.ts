@@ -1,0 +1,199 @@
+// Types of lamplighter.js.
+
+export type TransportKind = 'websocket' | 'events' | 'poll';
+
+export type HubState = 'idle' | 'connecting' | 'open' | 'waiting' | 'refused' | 'closed';
+
+export interface HubOptions {
+  /** A token of the hub, or a function that gives one; asked again at each connection. */
+  token: string | (() => string | Promise<string>);
+  /** Where the hub is; the page's own origin if not said. A function is asked again at each connection. */
+  url?: string | (() => string);
+  /** In the order in which they are tried; all three if not said. */
+  transports?: TransportKind[];
+  /** For runtimes without one of their own. */
+  WebSocket?: new (url: string, protocols: string[]) => WebSocket;
+  fetch?: typeof fetch;
+  /** Bounds of coming back, in ms; the protocol's own if not said. */
+  backoff?: { windowMs?: number; minMs?: number; maxMs?: number };
+  /** Who asks, for the hub's log; at most 64 bytes. */
+  agent?: string;
+}
+
+/** A value of a channel. */
+export interface Value<T = unknown> {
+  channel: string;
+  /** Full name of the message; empty if the channel has no type. */
+  type: string;
+  /** The message as proto3 JSON, where the hub knows its type. */
+  data?: T;
+  /** Else its bytes in base64: see `bytesOf` and `jsonOf`. */
+  payload?: string;
+  /** Why there is no `data` of a message that has a type. */
+  problem?: string;
+  /** Its place in the order of all messages; the revision of its channel's value. */
+  offset: number;
+  /** ms since 1970: when the hub got it. */
+  timeMs: number;
+  /** ms since 1970: when the device measured it; 0 unknown. */
+  measuredMs: number;
+  boot: number;
+  seq: number;
+}
+
+/** A value in a collection. */
+export interface Item<T = unknown> extends Value<T> {
+  /** The device that it belongs to, or null. */
+  readonly device: string | null;
+  /** ms since it was measured, or since the hub got it, by the hub's clock. */
+  readonly ageMs: number;
+}
+
+export interface Reload {
+  /** `restart`: another life of the hub. `position`: it forgot what was missed. `gap`: read too slowly. */
+  reason: 'restart' | 'position' | 'gap';
+  /** How many messages were left out, if that is known. */
+  dropped: number;
+  patterns: string[];
+}
+
+export interface Lost {
+  code: number;
+  reason: string;
+  error?: Error;
+  /** It won't come back by itself. */
+  final: boolean;
+  transport: TransportKind;
+}
+
+type Off = () => void;
+
+interface HubEvents {
+  state: { state: HubState };
+  open: { transport: TransportKind; identity?: string };
+  lost: Lost;
+  fallback: { from: TransportKind };
+  reload: Reload;
+  error: Error;
+}
+
+interface SubscriptionEvents<T> {
+  /** Of a snapshot. */
+  value: Value<T>;
+  /** Live, or one that was missed. */
+  message: Value<T>;
+  reload: Reload;
+  begin: { full: boolean };
+  end: Record<string, never>;
+  refused: HubError;
+}
+
+interface CollectionEvents<T> {
+  snapshot: { items: Item<T>[] };
+  enter: { item: Item<T> };
+  update: { item: Item<T>; before: Item<T> };
+  leave: { item: Item<T> };
+  reload: Reload;
+  error: Error;
+}
+
+export interface Subscription<T = unknown> {
+  readonly patterns: string[];
+  on<E extends keyof SubscriptionEvents<T>>(event: E, listener: (event: SubscriptionEvents<T>[E]) => void): Off;
+  once<E extends keyof SubscriptionEvents<T>>(event: E): Promise<SubscriptionEvents<T>[E]>;
+  close(): void;
+}
+
+/** A device, as its registration says. */
+export interface Device {
+  id: string;
+  profile: string;
+  labels: Record<string, string>;
+}
+
+export interface Collection<T = unknown> extends Iterable<Item<T>> {
+  readonly items: Item<T>[];
+  readonly size: number;
+  readonly isReady: boolean;
+  get(channel: string, type?: string): Item<T> | undefined;
+  on<E extends keyof CollectionEvents<T>>(event: E, listener: (event: CollectionEvents<T>[E]) => void): Off;
+  once<E extends keyof CollectionEvents<T>>(event: E): Promise<CollectionEvents<T>[E]>;
+  close(): void;
+}
+
+export type CommandState =
+  | 'ACCEPTED' | 'SENT' | 'DELIVERED' | 'RUNNING'
+  | 'SUCCEEDED' | 'FAILED' | 'REJECTED' | 'EXPIRED' | 'CANCELED' | 'SUPERSEDED' | 'UNKNOWN';
+
+export interface Command {
+  readonly device: string;
+  readonly requestId: string;
+  readonly id: string | null;
+  readonly state: CommandState | null;
+  readonly percent: number;
+  readonly detail: string;
+  readonly isDone: boolean;
+  readonly succeeded: boolean;
+  /** Resolves when it ended, whatever its end. */
+  readonly done: Promise<Command>;
+  on(event: 'update', listener: (command: Command) => void): Off;
+}
+
+export interface SendOptions {
+  /** Full name of the message; `lighting.v1.Command` if not said. */
+  type?: string;
+  /** s that it may live: 5 to 604,800; 600 if not said. */
+  ttlS?: number;
+  /** The same id is the same command for 24 h; a new one if not said. */
+  requestId?: string;
+  /** Replaces an unsent older command with the same key. */
+  supersedeKey?: string;
+}
+
+export class Hub {
+  constructor(options: HubOptions);
+  readonly state: HubState;
+  readonly transport: TransportKind | null;
+  readonly isEnded: boolean;
+  /** Connects and stays connected; resolves at the first success. */
+  connect(): Promise<void>;
+  whenOpen(): Promise<void>;
+  close(): void;
+  subscribe<T = unknown>(wish: { pattern: string; snapshot?: boolean }): Subscription<T>;
+  subscribe<T = unknown>(wish: { patterns: string[]; snapshot?: boolean }): Subscription<T>;
+  /** `where`: a selector, `street='Queen St',feeder=F12`, or a function. */
+  collection<T = unknown>(wish: { pattern: string; where?: string | ((device: Device) => boolean) }): Collection<T>;
+  /** Needs the WebSocket, as `send` and `cancel` do. */
+  publish(channel: string, data: unknown, options?: { type?: string }): Promise<{ revision: number; durable: boolean }>;
+  /** Resolves when the hub has the command on disk. */
+  send(device: string, data: unknown, options?: SendOptions): Promise<Command>;
+  cancel(command: Command | string): Promise<void>;
+  /** GET of a resource of the hub, as JSON. */
+  read(path: string): Promise<unknown>;
+  /** Now, by the hub's clock. */
+  nowMs(): number;
+  on<E extends keyof HubEvents>(event: E, listener: (event: HubEvents[E]) => void): Off;
+  once<E extends keyof HubEvents>(event: E): Promise<HubEvents[E]>;
+}
+
+/** What the hub refused, or what can't be done. */
+export class HubError extends Error {
+  /** The protocol's word: `BAD_CHANNEL`, `NOT_PERMITTED`, …; `LOST`, `UNSUPPORTED`, `CLOSED` of our own. */
+  readonly code: string;
+  readonly field: string;
+  readonly retryAfterMs: number;
+  /** Of HTTP; 0 if it came over the socket. */
+  readonly status: number;
+}
+
+export class Backoff {
+  constructor(bounds?: { windowMs?: number; minMs?: number; maxMs?: number }, random?: () => number);
+  window(seconds: number): void;
+  ended(livedMs: number): void;
+  next(): number;
+}
+
+/** The bytes of a value without `data`. */
+export function bytesOf(value: Value): Uint8Array;
+/** A value as JSON: its data, or the text of its bytes. */
+export function jsonOf(value: Value): unknown;

@@ -1,0 +1,175 @@
+// What one subscription has seen: its positions, and what it already gave to its reader.
+//
+// The transports feed it: `acked`, `message`, `page`, `gap`, `settled`. It passes each value on once,
+// whatever was repeated by a reconnect or by patterns that overlap, and says when it had to reload.
+//
+// A position is `{epoch, offset}`: everything up to it was passed on. It moves only when that is
+// certain; coming back with an old one repeats values, which are known by their offsets.
+
+import { Emitter } from './emitter.js';
+import { matches } from './names.js';
+
+/** A message of the hub, from JSON: 64-bit numbers come as text. */
+export function value(message) {
+  return {
+    channel: message.channel,
+    type: message.type ?? '',
+    data: message.data,
+    payload: message.payload,
+    problem: message.problem,
+    offset: Number(message.offset ?? 0),
+    timeMs: Number(message.time_unix_ms ?? 0),
+    measuredMs: Number(message.measured_unix_ms ?? 0),
+    boot: message.boot ?? 0,
+    seq: Number(message.seq ?? 0),
+  };
+}
+
+/** The bytes of a value whose channel has no type that the hub knows. */
+export function bytesOf({ payload = '' }) {
+  return Uint8Array.from(atob(payload), (character) => character.charCodeAt(0));
+}
+
+/** A value as JSON: its data, or the text of its bytes, as `publish` puts it into a channel without type. */
+export function jsonOf(value) {
+  return value.data !== undefined ? value.data : JSON.parse(new TextDecoder().decode(bytesOf(value)));
+}
+
+const keyOf = ({ channel, type }) => `${channel}\n${type}`;
+
+export class Subscription extends Emitter {
+  #epoch = null;
+  /** Newest that was passed on, by channel and type. */
+  #marks = new Map();
+  /** The same of the epoch before: offsets of another epoch can't be compared, only recognised. */
+  #before = new Map();
+  #owed = new Set();
+
+  /** @param {string[]} patterns */
+  constructor(patterns, { snapshot = true } = {}) {
+    super();
+    this.patterns = [...new Set(patterns)];
+    this.snapshot = snapshot;
+    this.positions = new Map();
+    /** Whether the transport of now has taken it up. */
+    this.isStarted = false;
+  }
+
+  /** The position to come back with for one pattern, or null. */
+  since(pattern) {
+    return this.positions.get(pattern) ?? null;
+  }
+
+  /** One for all patterns: the oldest, or null if one has none or they are of several epochs. */
+  sinceAll() {
+    let oldest = null;
+    for (const pattern of this.patterns) {
+      const position = this.since(pattern);
+      if (!position || (oldest && oldest.epoch !== position.epoch)) return null;
+      if (!oldest || position.offset < oldest.offset) oldest = position;
+    }
+    return oldest;
+  }
+
+  /**
+   * The hub took up a pattern. `asked`: the position that was asked for; `follows`: whether a snapshot
+   * comes. Without either the reader has everything from here on.
+   */
+  acked(pattern, position, { recovered, asked, follows }) {
+    if (this.#epoch !== position.epoch) {
+      this.#before = this.#marks;
+      this.#marks = new Map();
+      this.#epoch = position.epoch;
+    }
+    if (asked && !recovered) this.#reload(asked.epoch === position.epoch ? 'position' : 'restart');
+    if (follows) {
+      if (this.#owed.size === 0) this.emit('begin', { full: !asked || asked.epoch !== position.epoch });
+      this.#owed.add(pattern);
+    } else if (!recovered) {
+      this.positions.set(pattern, position);
+    }
+    // What was missed comes with no end of its own; the position moves with the first live message.
+  }
+
+  /** A message that came after all that is owed, or was recovered. */
+  message(message) {
+    this.#pass(value(message), 'message');
+  }
+
+  /** A page of last values of one pattern. */
+  page(page) {
+    for (const message of page.values ?? []) this.#pass(value(message), 'value');
+    if (!page.last) return;
+    if (page.position) this.positions.set(page.pattern, position(page.position));
+    this.#pageEnded(page.pattern);
+  }
+
+  /** Everything up to here was passed on, for all patterns. */
+  settled(position) {
+    for (const pattern of this.patterns) this.positions.set(pattern, position);
+  }
+
+  /** Messages were left out, and newer values follow if `snapshot_follows`. */
+  gap(gap) {
+    this.#reload('gap', Number(gap.dropped ?? 0));
+    if (!gap.snapshot_follows) return;
+    if (this.#owed.size === 0) this.emit('begin', { full: false });
+    for (const pattern of this.patterns) this.#owed.add(pattern);
+  }
+
+  /** The connection ended; pages that were owed come again with the next. */
+  lost() {
+    this.isStarted = false;
+    this.#owed.clear();
+  }
+
+  /** Whether last values are still on their way. */
+  get isOwed() {
+    return this.#owed.size > 0;
+  }
+
+  matches(channel) {
+    return this.patterns.some((pattern) => matches(pattern, channel));
+  }
+
+  #pageEnded(pattern) {
+    if (!this.#owed.delete(pattern) || this.#owed.size > 0) return;
+    this.#before.clear();
+    this.emit('end', {});
+  }
+
+  /** Said once a reload, however many patterns it has. */
+  #reload(reason, dropped = 0) {
+    if (this.#owed.size === 0) this.emit('reload', { reason, dropped, patterns: this.patterns });
+  }
+
+  #pass(one, event) {
+    const key = keyOf(one);
+    const known = this.#marks.get(key);
+    if (known && known.offset >= one.offset) {
+      if (event === 'value') this.emit('known', one);
+      return;
+    }
+    this.#marks.set(key, { offset: one.offset, timeMs: one.timeMs });
+    const old = this.#before.get(key);
+    const isDouble = old && old.offset === one.offset && old.timeMs === one.timeMs;
+    if (isDouble) this.emit('known', one);
+    else this.emit(event, one);
+  }
+}
+
+/** `{epoch, offset}` of JSON, in numbers that can be compared; an epoch is only ever equal or not. */
+export function position({ epoch, offset }) {
+  return { epoch: String(epoch ?? 0), offset: Number(offset ?? 0) };
+}
+
+/** `<epoch>.<offset>`, as `id:` and `since` have it. */
+export function positionText({ epoch, offset }) {
+  return `${epoch}.${offset}`;
+}
+
+/** The position of such a text. */
+export function parsePosition(text) {
+  const [epoch, offset] = text.split('.');
+  return { epoch, offset: Number(offset) };
+}

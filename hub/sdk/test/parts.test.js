@@ -1,0 +1,258 @@
+// The parts of the module that need no hub.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { Backoff } from '../backoff.js';
+import { Collection } from '../collection.js';
+import { Command } from '../command.js';
+import { EventParser } from '../events.js';
+import { Hub, HubError, bytesOf, jsonOf } from '../lamplighter.js';
+import { matches, registrationOf, selector } from '../names.js';
+import { Subscription } from '../subscription.js';
+
+test('a pattern stands for the channels that the hub means', () => {
+  assert.ok(matches('devices.*.telemetry', 'devices.lamp-1.telemetry'));
+  assert.ok(matches('devices.>', 'devices.lamp-1.telemetry'));
+  assert.ok(!matches('devices.>', 'devices'));
+  assert.ok(!matches('devices.*', 'devices.lamp-1.telemetry'));
+  assert.ok(!matches('devices.*.telemetry', 'devices.lamp-1'));
+  assert.equal(registrationOf('devices.lamp-1.>'), 'devices.lamp-1.registration');
+  assert.equal(registrationOf('city.*'), null);
+});
+
+test('a selector means devices by all of its conditions', () => {
+  const device = { id: 'lamp-1', profile: 'led', labels: { street: 'Queen St', note: 'a, b' } };
+  assert.ok(selector('')(device));
+  assert.ok(selector("street='Queen St', profile=led")(device));
+  assert.ok(selector('note="a, b",id=lamp-1')(device));
+  assert.ok(!selector('street=King St')(device));
+  for (const bad of ['street', '=x', "street='Queen"]) assert.throws(() => selector(bad), TypeError);
+});
+
+test('the first try comes within the window, the next ones back off, a healthy life starts over', () => {
+  const backoff = new Backoff({}, () => 1);
+  backoff.window(3);
+  assert.deepEqual([1, 2, 3, 4].map(() => backoff.next()), [3_000, 2_000, 4_000, 8_000]);
+  for (let tries = 0; tries < 20; tries += 1) backoff.next();
+  assert.equal(backoff.next(), 120_000);
+  backoff.ended(59_000);
+  assert.equal(backoff.next(), 120_000);
+  backoff.ended(60_000);
+  assert.equal(backoff.next(), 3_000);
+});
+
+test('events are found however the stream is cut into pieces', () => {
+  const text = 'retry: 9\n\n:\n\nevent: ack\r\nid: 1.2\r\ndata: {"a":\r\ndata: 1}\r\n\r\ndata:x\n\n:\nid: 1.3\n\n';
+  const whole = new EventParser().feed(text);
+  const parser = new EventParser();
+  const pieces = [...text].flatMap((character) => parser.feed(character));
+  assert.deepEqual(pieces, whole);
+  assert.deepEqual(whole.map(({ event, id, data }) => [event, id, data]), [
+    ['message', null, null],
+    ['ack', '1.2', '{"a":\n1}'],
+    ['message', null, 'x'],
+    ['message', '1.3', null],
+  ]);
+});
+
+const message = (channel, offset, data = {}) => ({ channel, offset: String(offset), data });
+const at = (epoch, offset) => ({ epoch, offset });
+
+function heard(subscription) {
+  const events = [];
+  for (const name of ['value', 'message', 'reload', 'begin', 'end']) {
+    subscription.on(name, (event) => events.push(event.offset ? `${name} ${event.offset}` : name));
+  }
+  return events;
+}
+
+test('a value is passed on once, whatever is repeated', () => {
+  const subscription = new Subscription(['a.*']);
+  const events = heard(subscription);
+  subscription.acked('a.*', at('7', 10), { recovered: false, asked: null, follows: true });
+  subscription.page({ pattern: 'a.*', values: [message('a.b', 9)], last: true, position: at('7', '10') });
+  subscription.message(message('a.b', 11));
+  subscription.message(message('a.b', 11));
+  subscription.message(message('a.c', 12));
+  subscription.lost();
+  subscription.acked('a.*', at('7', 13), { recovered: true, asked: at('7', 10), follows: false });
+  subscription.message(message('a.b', 11));
+  subscription.message(message('a.c', 13));
+  assert.deepEqual(events, ['begin', 'value 9', 'end', 'message 11', 'message 12', 'message 13']);
+});
+
+test('the position waits until a snapshot is complete', () => {
+  const subscription = new Subscription(['a', 'b']);
+  for (const pattern of ['a', 'b']) {
+    subscription.acked(pattern, at('7', 10), { recovered: false, asked: null, follows: true });
+  }
+  subscription.page({ pattern: 'a', values: [message('a', 3)], last: true, position: at('7', '10') });
+  assert.equal(subscription.sinceAll(), null);
+  subscription.page({ pattern: 'b', last: true, position: at('7', '12') });
+  assert.deepEqual(subscription.sinceAll(), at('7', 10));
+  subscription.settled(at('7', 20));
+  assert.deepEqual(subscription.since('b'), at('7', 20));
+});
+
+test('another life of the hub is told, and what is the same there is not repeated', () => {
+  const subscription = new Subscription(['a.*']);
+  const events = heard(subscription);
+  const old = message('a.b', 9);
+  subscription.acked('a.*', at('7', 8), { recovered: false, asked: null, follows: false });
+  subscription.message(old);
+  subscription.lost();
+  subscription.acked('a.*', at('8', 99), { recovered: false, asked: at('7', 9), follows: true });
+  subscription.page({ pattern: 'a.*', values: [old, message('a.c', 3)], last: true, position: at('8', '99') });
+  // A hub that forgot everything counts from the beginning.
+  subscription.message(message('a.d', 100));
+  assert.deepEqual(events, ['message 9', 'reload', 'begin', 'value 3', 'end', 'message 100']);
+});
+
+function collection(where) {
+  const subscription = new Subscription(['devices.*.telemetry', 'devices.*.registration']);
+  subscription.close = () => {};
+  const hub = { nowMs: () => 5_000, subscribe: () => subscription };
+  const lamps = new Collection(hub, { pattern: 'devices.*.telemetry', where });
+  const events = [];
+  for (const name of ['snapshot', 'enter', 'update', 'leave', 'reload']) {
+    lamps.on(name, ({ item, items }) => events.push(`${name} ${item?.device ?? items?.length ?? ''}`.trim()));
+  }
+  return { subscription, lamps, events };
+}
+
+const lamp = (id, offset, data = {}) => message(`devices.${id}.telemetry`, offset, data);
+const registered = (id, offset, street) =>
+  message(`devices.${id}.registration`, offset, street ? { device: id, labels: { street } } : { device: id, removed: true });
+
+function begin(subscription, values, epoch = '7', asked = null) {
+  const [first, second] = subscription.patterns;
+  for (const pattern of subscription.patterns) {
+    subscription.acked(pattern, at(epoch, 50), { recovered: false, asked, follows: true });
+  }
+  subscription.page({ pattern: first, values, last: true, position: at(epoch, '50') });
+  subscription.page({ pattern: second, last: true, position: at(epoch, '50') });
+}
+
+test('a collection shows the devices that are meant, and sees them leave and come', () => {
+  const { subscription, lamps, events } = collection('street=Queen St');
+  const values = [lamp('l1', 1), lamp('l2', 2), registered('l1', 3, 'Queen St'), registered('l2', 4, 'King St')];
+  begin(subscription, values);
+  assert.deepEqual(lamps.items.map((item) => item.device), ['l1']);
+  subscription.message(lamp('l2', 60));
+  subscription.message(lamp('l1', 61));
+  subscription.message(registered('l2', 62, 'Queen St'));
+  subscription.message(registered('l1', 63, 'King St'));
+  subscription.message(registered('l2', 64, null));
+  assert.deepEqual(events, ['snapshot 1', 'update l1', 'enter l2', 'leave l1', 'leave l2']);
+  assert.equal(lamps.size, 0);
+});
+
+test('after a restart what is gone leaves, and what is the same is left in peace', () => {
+  const { subscription, events } = collection(null);
+  begin(subscription, [lamp('l1', 1), lamp('l2', 2)]);
+  subscription.lost();
+  begin(subscription, [lamp('l1', 1), lamp('l3', 3)], '8', at('7', 50));
+  assert.deepEqual(events, ['snapshot 2', 'reload', 'enter l3', 'leave l2', 'snapshot 2']);
+});
+
+test('a gap is told, and only what changed is told after it', () => {
+  const { subscription, events } = collection(null);
+  begin(subscription, [lamp('l1', 1), lamp('l2', 2)]);
+  subscription.gap({ dropped: '7', snapshot_follows: true });
+  for (const pattern of subscription.patterns) {
+    const values = pattern.endsWith('telemetry') ? [lamp('l1', 70)] : [];
+    subscription.page({ pattern, values, last: true, position: at('7', '80') });
+  }
+  assert.deepEqual(events, ['snapshot 2', 'reload', 'update l1', 'snapshot 2']);
+});
+
+test('a value has its age by the clock of the hub', () => {
+  const { subscription, lamps } = collection(null);
+  const measured = { ...lamp('l1', 1), time_unix_ms: '4000', measured_unix_ms: '3000' };
+  begin(subscription, [measured, { ...lamp('l2', 2), time_unix_ms: '4000' }]);
+  assert.equal(lamps.get('devices.l1.telemetry').ageMs, 2_000);
+  assert.equal(lamps.get('devices.l2.telemetry').ageMs, 1_000);
+});
+
+test('the life of a command goes one way and ends once', async () => {
+  const command = new Command('lamp-1', 'r');
+  const states = [];
+  command.on('update', ({ state }) => states.push(state));
+  for (const state of ['SENT', 'ACCEPTED', 'RUNNING', 'SUCCEEDED', 'RUNNING', 'FAILED']) {
+    command.step({ state: `COMMAND_STATE_${state}` });
+  }
+  assert.deepEqual(states, ['SENT', 'RUNNING', 'SUCCEEDED']);
+  assert.ok((await command.done).succeeded);
+});
+
+test('bytes of a channel without type are read as what was published', () => {
+  const value = { payload: btoa('{"text":"x"}') };
+  assert.equal(bytesOf(value).length, 12);
+  assert.deepEqual(jsonOf(value), { text: 'x' });
+  assert.deepEqual(jsonOf({ data: 7 }), 7);
+});
+
+/** A socket that the test plays the hub for. */
+class FakeSocket {
+  static all = [];
+
+  constructor(url) {
+    Object.assign(this, { url, sent: [] });
+    FakeSocket.all.push(this);
+    queueMicrotask(() => this.onopen());
+  }
+
+  send(text) {
+    this.sent.push(...text.split('\n').map((line) => JSON.parse(line)));
+  }
+
+  say(...envelopes) {
+    this.onmessage({ data: envelopes.map((one) => JSON.stringify(one)).join('\n') });
+  }
+
+  close() {}
+}
+
+const turn = () => new Promise((resolve) => setTimeout(resolve, 20));
+
+test('a page that comes back asks from where it was, and gives the token to nobody else', async () => {
+  FakeSocket.all = [];
+  const hub = new Hub({ url: 'https://hub.example', token: 'secret', WebSocket: FakeSocket, backoff: { windowMs: 1, maxMs: 1 } });
+  const subscription = hub.subscribe({ pattern: 'a.*' });
+  hub.connect();
+  await turn();
+  const [first] = FakeSocket.all;
+  assert.equal(first.url, 'wss://hub.example/v1/ws');
+  assert.equal(first.sent[0].hello.token, 'secret');
+  first.say({ welcome: { identity: 'viewer x', epoch: '7' } });
+  const { request, subscribe } = first.sent[1];
+  assert.deepEqual(subscribe, { pattern: 'a.*', snapshot: true });
+  const events = heard(subscription);
+  first.say(
+    { request, ack: { position: { epoch: '7', offset: '5' } } },
+    { snapshot: { pattern: 'a.*', values: [message('a.b', 4)], last: true, position: { epoch: '7', offset: '5' } } },
+    { message: message('a.b', 6) },
+  );
+  assert.deepEqual(events, ['begin', 'value 4', 'end', 'message 6']);
+  assert.deepEqual(subscription.since('a.*'), at('7', 6));
+
+  first.onclose({ code: 4000, reason: '' });
+  await turn();
+  const second = FakeSocket.all[1];
+  second.say({ welcome: {} });
+  assert.deepEqual(second.sent[1].subscribe.since, { epoch: '7', offset: '6' });
+  hub.close();
+});
+
+test('a page that is refused stays away', async () => {
+  FakeSocket.all = [];
+  const hub = new Hub({ url: 'https://hub.example', token: 'old', WebSocket: FakeSocket, backoff: { windowMs: 1 } });
+  const opened = hub.connect();
+  await turn();
+  FakeSocket.all[0].onclose({ code: 4502, reason: 'revoked' });
+  await assert.rejects(opened, HubError);
+  assert.equal(hub.state, 'refused');
+  await turn();
+  assert.equal(FakeSocket.all.length, 1);
+});
