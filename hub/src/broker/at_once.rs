@@ -99,11 +99,9 @@ impl Broker {
                 let begins_another =
                     values.last().is_none_or(|last| last.message().channel != channel);
                 if begins_another && (values.len() >= limit || bytes >= PAGE_BYTES_MAX) {
-                    let next = values.last().map(|last| last.message().channel);
-                    return Ok((
-                        values.clone(),
-                        next.and_then(|name| ChannelName::parse(name).ok()),
-                    ));
+                    let last = values.last().map(|last| last.message().channel);
+                    let next = last.and_then(|name| ChannelName::parse(name).ok());
+                    return Ok((values, next));
                 }
                 bytes += value.len();
                 values.push(value);

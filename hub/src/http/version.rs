@@ -82,11 +82,6 @@ impl Conditions {
         Ok(Self { matches: headers.typed_get(), matches_none: headers.typed_get() })
     }
 
-    /// Whether the request says which version it means to change.
-    pub fn names_a_version(&self) -> bool {
-        self.matches.as_ref().is_some_and(|tags| !tags.is_any())
-    }
-
     /// Whether there is any condition.
     pub fn is_none(&self) -> bool {
         self.matches.is_none() && self.matches_none.is_none()

@@ -70,7 +70,7 @@ fn a_reader_with_labels_gets_only_what_is_of_its_devices_also_when_labels_change
 
     bench
         .runtime
-        .block_on(bench.broker.remove_device(Now::read(), &lamp("lamp-s"), &Actor::hub()))
+        .block_on(bench.broker.remove_device(Now::read(), &lamp("lamp-s"), &Actor::hub(), |_| true))
         .expect("it is there");
     assert_eq!(waiting(&north), [""; 0], "another channel");
     let gone = ChannelPattern::parse("devices.*.registration").expect("valid");
@@ -79,7 +79,7 @@ fn a_reader_with_labels_gets_only_what_is_of_its_devices_also_when_labels_change
     bench.label("lamp-x", "North");
     bench
         .runtime
-        .block_on(bench.broker.remove_device(Now::read(), &lamp("lamp-x"), &Actor::hub()))
+        .block_on(bench.broker.remove_device(Now::read(), &lamp("lamp-x"), &Actor::hub(), |_| true))
         .expect("it is there");
     assert_eq!(waiting(&north), ["devices.lamp-x.registration", "devices.lamp-x.registration"]);
     bench.put("devices.lamp-x.x");

@@ -256,6 +256,25 @@ fn a_group_command_over_a_selector_reaches_only_devices_that_the_sender_may_comm
     life.end();
 }
 
+#[test]
+fn what_the_senders_role_does_not_grant_any_more_is_refused_when_its_turn_comes() {
+    let life = Life::begin(&Shelf::default());
+    life.load();
+    city(&life, 4);
+    let resolved = resolve(&life, &everyone());
+    for sender in ["viewer wall", "dismissed ann"] {
+        let plan = Plan { sender: sender.to_owned(), ..plan() };
+        let sent = life.wait(life.broker.send_fleet(plan, resolved.clone(), None, Actor::hub()));
+        let (id, _) = sent.expect("there is room");
+        let mut dashboard = Dashboard::watch(&life);
+        turn(&life, &mut [], &mut dashboard, |said| {
+            said.fleet == id.to_string() && said.phase == "ended"
+        });
+        assert_eq!((dashboard.last.targets, dashboard.last.rejected), (4, 4), "{sender}");
+    }
+    life.end();
+}
+
 /// Fault 20.
 #[test]
 fn of_a_batch_each_failure_is_named_and_sending_again_touches_only_the_failed() {
