@@ -6,7 +6,7 @@ use proto::envelope::ErrorCode;
 use proto::{ChannelName, ChannelPattern, channels};
 
 use super::channel::{Channel, Rest, Revisions};
-use super::publish::{INSTEAD_OF, Receipt, Value};
+use super::publish::{INSTEAD_OF, Origin, Receipt, Sender, Value};
 use super::registry::durable;
 use super::{Broker, Ticket};
 use crate::audit::{Actor, Record, Verb};
@@ -163,9 +163,9 @@ impl Broker {
             let mut wakes = Wakes::default();
             let record = is_told_to_devices(channel)
                 .then(|| Record::done(by.clone(), Verb::Publish, channel.name.as_str()));
-            let now = Now::read();
+            let (now, origin) = (Now::read(), Origin { sender: Sender::Actor(by), record });
             let written =
-                self.publish_audited(now, channel, value, &Receipt::None, &mut wakes, record);
+                self.publish_from(origin, now, channel, value, &Receipt::None, &mut wakes);
             match written {
                 Ok(revision) => return Ok(Written::Done { revision }),
                 // Someone was quicker: what stands now may be another than the one meant.

@@ -9,8 +9,9 @@
 //! ```
 //!
 //! Read in this order: [`channel`], [`sequence`], [`publish`], [`subscribe`], [`reader`], [`devices`],
-//! [`presence`], [`registry`], [`revise`], [`listing`], `select`, [`commands`], [`fleet_request`], [`fleet`],
-//! [`timeline`], `why`, [`credentials`], [`access`], [`audit`], [`export`], [`restore`], [`loading`], [`room`].
+//! [`presence`], [`registry`], [`revise`], [`listing`], `select`, [`schemas`], [`quarantine`], [`commands`],
+//! [`fleet_request`], [`fleet`], [`timeline`], `why`, [`credentials`], [`access`], [`audit`], [`export`], [`restore`],
+//! [`loading`], [`room`].
 //!
 //! # Locks
 //!
@@ -32,12 +33,11 @@ use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, Guard};
 use parking_lot::{Mutex, RwLock};
-use proto::json::Types;
 use proto::{ChannelPattern, DeviceId};
 
 use crate::access::{Directory, Identity, Policy};
 use crate::clock::Now;
-use crate::codec::{Frame, Refusal};
+use crate::codec::{Frame, LiveTypes, Refusal};
 use crate::mailbox::{Budget, Mailbox, Overflow, Queue};
 use crate::metrics::Metrics;
 use crate::router::Router;
@@ -59,6 +59,9 @@ pub mod presence;
 pub mod registry;
 pub mod revise;
 mod select;
+
+pub mod quarantine;
+pub mod schemas;
 
 mod asker;
 pub mod commands;
@@ -152,7 +155,8 @@ pub struct Broker {
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// Types of payloads.
-    pub types: Arc<Types>,
+    pub types: LiveTypes,
+    pub(crate) schemas: Mutex<schemas::Schemas>,
     /// For channels that begin.
     rules: ArcSwap<Rules>,
     pub(crate) channels: RwLock<Channels>,

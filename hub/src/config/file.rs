@@ -9,7 +9,7 @@ use super::StoreKind;
 use super::span::Span;
 use crate::access::Verb;
 use crate::mailbox::Overflow;
-use crate::twin::rule::Keep;
+use crate::twin::rule::{Keep, Undecodable};
 
 /// The whole file.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -266,6 +266,9 @@ pub struct ChannelRule {
     pub history_age: Span,
     #[serde(default = "default_durable")]
     pub durable: bool,
+    /// What becomes of a payload that is not of its type.
+    #[serde(default)]
+    pub undecodable: Undecodable,
 }
 
 fn default_keep() -> Keep {

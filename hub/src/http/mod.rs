@@ -5,9 +5,9 @@
 //! protocol and the field that is wrong. Everything below `/v1` needs a bearer token (RFC 6750), and a role
 //! that grants what is asked, but the description itself, [`openapi`], which is made from these handlers.
 //!
-//! Read [`origin`], [`auth`], [`problem`], [`version`] and [`body`], then the resources: [`devices`] and
+//! Read [`origin`], [`auth`], [`problem`], [`version`], [`body`] and [`accept`], then the resources: [`devices`] and
 //! [`device`], [`twin`], [`channels`], [`timeline`], [`commands`], [`fleet_commands`], [`sessions`], [`tokens`],
-//! [`access`], [`audit`], [`export`], [`settings`], [`health`]; then [`readers`] for what
+//! [`access`], [`schemas`], [`audit`], [`export`], [`settings`], [`health`]; then [`readers`] for what
 //! stays open, and [`sdk`].
 
 #![allow(unused_qualifications, reason = "the macros that describe the handlers write whole paths")]
@@ -43,6 +43,7 @@ mod fields;
 pub mod fleet_commands;
 pub mod health;
 pub mod readers;
+pub mod schemas;
 pub mod sdk;
 pub mod sessions;
 pub mod settings;
@@ -107,6 +108,8 @@ fn resources() -> OpenApiRouter<Api> {
         .routes(routes!(tokens::list, tokens::issue))
         .routes(routes!(tokens::revoke))
         .routes(routes!(access::explain))
+        .routes(routes!(schemas::list, schemas::add))
+        .routes(routes!(schemas::one, schemas::remove))
         .routes(routes!(audit::list))
         .routes(routes!(export::all))
         .routes(routes!(settings::config))

@@ -47,6 +47,7 @@ const REFUSALS: &[(&str, &str)] = &[
         (name = "commands", description = "Requests to devices, each with one life"),
         (name = "sessions", description = "Who is connected"),
         (name = "tokens", description = "Credentials of people and programs"),
+        (name = "schemas", description = "Types of payloads that operators add"),
         (name = "hub", description = "The hub itself")
     ),
     components(schemas(ProblemDocument)),

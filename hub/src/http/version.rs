@@ -32,6 +32,11 @@ impl Version {
         Self(revision.to_string())
     }
 
+    /// By the hash of what it is, in hexadecimal.
+    pub fn of_hash(hash: &str) -> Self {
+        Self(hash.to_owned())
+    }
+
     /// By two.
     pub fn of_both(one: u64, other: u64) -> Self {
         Self(format!("{one}-{other}"))

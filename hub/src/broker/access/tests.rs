@@ -52,6 +52,7 @@ fn a_reader_with_labels_gets_only_what_is_of_its_devices_also_when_labels_change
         pattern: ChannelPattern::parse("devices.*.x").expect("valid"),
         since: None,
         snapshot: true,
+        encoding: None,
     };
     let mut reader = crate::broker::Reader::default();
     let beginning = bench.broker.subscribe(&wanted, &north.mailbox).expect("there is room");
@@ -100,6 +101,7 @@ fn what_waits_for_a_session_that_ends_is_not_delivered() {
         pattern: ChannelPattern::parse(">").expect("valid"),
         since: None,
         snapshot: false,
+        encoding: None,
     };
     bench.broker.subscribe(&wanted, &viewer.mailbox).expect("there is room");
     bench.put("city.news");
