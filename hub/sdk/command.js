@@ -71,26 +71,33 @@ export async function send(hub, device, data, options = {}) {
   watching.on('reload', () => look(hub, command));
   command.done.catch(() => {}).then(() => watching.close());
   try {
-    const ack = await sent(hub, device, data, { ...options, requestId });
+    const ack = await sent(hub, watching, { ...bodyOf(device, data, options), request_id: requestId });
     command.id = ack.command;
     command.step(ack);
     return command;
   } catch (error) {
+    watching.close();
     command.failed(error);
     throw error;
   }
 }
 
-async function sent(hub, device, data, { type = 'lighting.v1.Command', ttlS, supersedeKey, requestId }) {
-  const body = { device, type, data, request_id: requestId };
+function bodyOf(device, data, { type = 'lighting.v1.Command', ttlS, supersedeKey }) {
+  const body = { device, type, data };
   if (ttlS) body.ttl_s = ttlS;
   if (supersedeKey) body.supersede_key = supersedeKey;
+  return body;
+}
+
+/** Its first steps come at once, so it is sent when they can be seen. */
+async function sent(hub, watching, body) {
   for (;;) {
+    await hub.whenOpen();
+    await watching.whenAnswered();
     try {
       return await hub.request('send', body);
     } catch (error) {
       if (!(error instanceof HubError) || error.code !== 'LOST' || hub.isEnded) throw error;
-      await hub.whenOpen();
     }
   }
 }

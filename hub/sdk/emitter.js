@@ -36,12 +36,18 @@ export class Emitter {
 
 /** What the hub refused, or what can't be done. `code` is the protocol's word. */
 export class HubError extends Error {
-  constructor(code, message, { field = '', retryAfterMs = 0, status = 0 } = {}) {
+  constructor(code, message, { field = '', retryAfterMs = 0, status = 0, current = null } = {}) {
     super(message);
     this.name = 'HubError';
     this.code = code;
     this.field = field;
     this.retryAfterMs = retryAfterMs;
     this.status = status;
+    this.current = current;
   }
+}
+
+/** Of a request whose answer will not come. */
+export function cutOff() {
+  return new HubError('LOST', 'the connection ended before the answer; it may have happened');
 }

@@ -2,7 +2,8 @@
 // which can't send a header, so that the token never stands in an address.
 
 import { HubError } from './emitter.js';
-import { get, hubTimeMs, loss, wish } from './http.js';
+import { get, hubTimeMs, wish } from './http.js';
+import { Reader } from './reader.js';
 import { parsePosition, position } from './subscription.js';
 
 /** The hub gives a sign of life every 15 s. */
@@ -46,115 +47,67 @@ function fresh() {
   return { event: 'message', data: null, id: null, retry: null };
 }
 
-export class Events {
+export class Events extends Reader {
   static kind = 'events';
-  canWrite = false;
-  #context;
-  #streams = new Map();
-  #isOpen = false;
-  #isClosed = false;
 
-  constructor(context) {
-    this.#context = context;
-  }
-
-  start() {
-    const { subscriptions } = this.#context;
-    // Without a subscription nothing has to be held open.
-    if (subscriptions.size === 0) queueMicrotask(() => this.#opened({ hubTimeMs: 0 }));
-    for (const subscription of subscriptions) this.subscribe(subscription);
-  }
-
-  subscribe(subscription) {
-    if (this.#isClosed) return;
-    subscription.isStarted = true;
-    const stop = new AbortController();
-    this.#streams.set(subscription, stop);
-    this.#run(subscription, stop).catch((error) => {
-      if (!this.#isClosed && !stop.signal.aborted) this.#lost(loss(error));
-    });
-  }
-
-  unsubscribe(subscription) {
-    this.#streams.get(subscription)?.abort();
-    this.#streams.delete(subscription);
-  }
-
-  request() {
-    const text = 'this connection only reads: the WebSocket can not be reached';
-    return Promise.reject(new HubError('UNSUPPORTED', text));
-  }
-
-  close() {
-    this.#isClosed = true;
-    for (const stop of this.#streams.values()) stop.abort();
-    this.#streams.clear();
-  }
-
-  async #run(subscription, stop) {
+  async follow(subscription, signal) {
     const asked = subscription.sinceAll();
     let timer;
     const watch = (ms) => {
       clearTimeout(timer);
-      timer = setTimeout(() => this.#lost({ reason: 'silence' }), ms);
+      timer = setTimeout(() => this.lost({ reason: 'silence' }), ms);
     };
     watch(FIRST_MS);
     try {
       const headers = { accept: 'text/event-stream' };
-      const options = { headers, signal: stop.signal };
-      const response = await get(this.#context, '/v1/events', wish(subscription, asked), options);
-      if (!response.body?.getReader) {
-        throw new HubError('UNSUPPORTED', 'this browser can not read an answer while it comes');
-      }
-      const parser = new EventParser();
-      const reader = response.body.getReader();
-      const decoder = new TextDecoder();
+      const response = await get(this.context, '/v1/events', wish(subscription, asked), { headers, signal });
       const stream = { subscription, asked, windowS: 0, code: 0 };
-      for (;;) {
-        const { value, done } = await reader.read();
-        if (done) break;
+      const parser = new EventParser();
+      for await (const text of pieces(response)) {
         watch(SILENCE_MS);
-        this.#opened({ hubTimeMs: hubTimeMs(response) });
-        for (const event of parser.feed(decoder.decode(value, { stream: true }))) {
-          if (stop.signal.aborted) return;
-          this.#event(stream, event);
+        this.opened({ hubTimeMs: hubTimeMs(response) });
+        for (const event of parser.feed(text)) {
+          if (signal.aborted) return;
+          take(stream, event);
         }
       }
-      if (!stop.signal.aborted) this.#lost({ code: stream.code, windowS: stream.windowS });
+      if (!signal.aborted) this.lost({ code: stream.code, windowS: stream.windowS });
     } finally {
       clearTimeout(timer);
     }
   }
+}
 
-  #event(stream, { event, data, id }) {
-    const { subscription, asked } = stream;
-    const envelope = data === null ? {} : JSON.parse(data);
-    if (event === 'ack') {
-      const recovered = envelope.ack.recovered === true;
-      const follows = subscription.snapshot && !recovered;
-      const at = position(envelope.ack.position ?? {});
-      for (const pattern of subscription.patterns) {
-        subscription.acked(pattern, at, { recovered, asked, follows });
-      }
-    } else if (envelope.message) subscription.message(envelope.message);
-    else if (envelope.snapshot) subscription.page(envelope.snapshot);
-    else if (envelope.gap) subscription.gap(envelope.gap);
-    else if (envelope.go_away) {
-      stream.code = envelope.go_away.code ?? 0;
-      stream.windowS = envelope.go_away.reconnect_window_s ?? 0;
+/** The text of an answer, as it comes. */
+async function* pieces(response) {
+  if (!response.body?.getReader) {
+    throw new HubError('UNSUPPORTED', 'this browser can not read an answer while it comes');
+  }
+  const reader = response.body.getReader();
+  const decoder = new TextDecoder();
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) return;
+    yield decoder.decode(value, { stream: true });
+  }
+}
+
+function take(stream, { event, data, id }) {
+  const { subscription, asked } = stream;
+  const envelope = data === null ? {} : JSON.parse(data);
+  if (event === 'ack') {
+    const recovered = envelope.ack.recovered === true;
+    const follows = subscription.snapshot && !recovered;
+    const at = position(envelope.ack.position ?? {});
+    for (const pattern of subscription.patterns) {
+      subscription.acked(pattern, at, { recovered, asked, follows });
     }
-    if (id) subscription.settled(parsePosition(id));
+  } else if (envelope.message) subscription.message(envelope.message);
+  else if (envelope.snapshot) subscription.page(envelope.snapshot);
+  else if (envelope.gap) subscription.gap(envelope.gap);
+  else if (envelope.go_away) {
+    stream.code = envelope.go_away.code ?? 0;
+    stream.windowS = envelope.go_away.reconnect_window_s ?? 0;
   }
-
-  #opened(info) {
-    if (this.#isOpen || this.#isClosed) return;
-    this.#isOpen = true;
-    this.#context.opened(info);
-  }
-
-  #lost(how) {
-    if (this.#isClosed) return;
-    this.close();
-    this.#context.lost(how);
-  }
+  if (id) subscription.settled(parsePosition(id));
 }

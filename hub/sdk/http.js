@@ -1,20 +1,27 @@
-// What both HTTP transports share: asking with the token in a header, and telling what went wrong.
+// Asking the hub over HTTP: with the token in a header, and telling what went wrong.
 
 import { HubError } from './emitter.js';
 
-/** GET as the context's identity; the response, or a HubError with the problem that the hub told. */
-export async function get(context, path, query, { headers = {}, signal } = {}) {
+/** A request as the context's identity; the response, or a HubError with the problem that the hub told. */
+export async function ask(context, method, path, { query = [], headers = {}, body, signal } = {}) {
   const url = new URL(path, context.url);
   for (const [key, value] of query) url.searchParams.append(key, value);
   const authorization = `Bearer ${await context.token()}`;
   const response = await context.fetch(url.href, {
+    method,
     headers: { ...headers, authorization },
+    body,
     cache: 'no-store',
     credentials: 'omit',
     signal,
   });
   if (!response.ok) throw await problem(response);
   return response;
+}
+
+/** GET. */
+export function get(context, path, query, options = {}) {
+  return ask(context, 'GET', path, { ...options, query });
 }
 
 /** What to ask for: the patterns of a subscription, and from where on. */
@@ -43,5 +50,6 @@ async function problem(response) {
     field: body.field,
     status: response.status,
     retryAfterMs: Number.isFinite(seconds) ? seconds * 1000 : 0,
+    current: body.current ?? null,
   });
 }

@@ -150,6 +150,16 @@ export interface SendOptions {
   supersedeKey?: string;
 }
 
+export interface PublishOptions {
+  /** Full name of the message; the first type of the channel if not said. */
+  type?: string;
+  /**
+   * The revision that the value is to replace (`offset` of what was read), 0 if there is to be none yet;
+   * `CONFLICT` if it is another one. A device's `desired` is never written without.
+   */
+  instead?: number;
+}
+
 export class Hub {
   constructor(options: HubOptions);
   readonly state: HubState;
@@ -163,11 +173,12 @@ export class Hub {
   subscribe<T = unknown>(wish: { patterns: string[]; snapshot?: boolean }): Subscription<T>;
   /** `where`: a selector, `street='Queen St',feeder=F12`, or a function. */
   collection<T = unknown>(wish: { pattern: string; where?: string | ((device: Device) => boolean) }): Collection<T>;
-  /** Needs the WebSocket, as `send` and `cancel` do. */
-  publish(channel: string, data: unknown, options?: { type?: string }): Promise<{ revision: number; durable: boolean }>;
+  publish(channel: string, data: unknown, options?: PublishOptions): Promise<{ revision: number; durable: boolean }>;
   /** Resolves when the hub has the command on disk. */
   send(device: string, data: unknown, options?: SendOptions): Promise<Command>;
   cancel(command: Command | string): Promise<void>;
+  /** A request of the protocol and its `Ack`, in JSON; without the socket only these three. */
+  request(kind: 'publish' | 'send' | 'cancel', body: object): Promise<Record<string, unknown>>;
   /** GET of a resource of the hub, as JSON. */
   read(path: string): Promise<unknown>;
   /** Now, by the hub's clock. */
@@ -184,6 +195,8 @@ export class HubError extends Error {
   readonly retryAfterMs: number;
   /** Of HTTP; 0 if it came over the socket. */
   readonly status: number;
+  /** The value that stands, where another one was to be replaced; else null. */
+  readonly current: unknown;
 }
 
 export class Backoff {

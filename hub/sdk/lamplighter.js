@@ -17,9 +17,11 @@ import { Command, send } from './command.js';
 import { Emitter, HubError } from './emitter.js';
 import { Events } from './events.js';
 import { get } from './http.js';
+import { deviceOf } from './names.js';
 import { Poll } from './poll.js';
 import { Socket } from './socket.js';
 import { Subscription, bytesOf, jsonOf } from './subscription.js';
+import { write } from './write.js';
 
 export { Backoff, Collection, Command, HubError, bytesOf, jsonOf };
 
@@ -27,6 +29,8 @@ const TRANSPORTS = { websocket: Socket, events: Events, poll: Poll };
 /** Tries that fail while the hub answers otherwise, before another way is taken. */
 const FAILURES_MAX = 2;
 const BLOCKED_MS = 600_000;
+/** ms that a write beside the socket may take. */
+const WRITE_MS = 30_000;
 /** Close codes from here on mean: stay away until something changed. */
 const STAY_AWAY_MIN = 4500;
 const STAY_AWAY_MAX = 4999;
@@ -99,6 +103,7 @@ export class Hub extends Emitter {
     this.#transport?.close();
     this.#transport = null;
     this.#become('closed');
+    for (const subscription of this.#subscriptions) subscription.lost();
   }
 
   /**
@@ -123,9 +128,15 @@ export class Hub extends Emitter {
     return new Collection(this, wish);
   }
 
-  /** Puts a value into a channel; `{revision, durable}`. */
-  async publish(channel, data, { type } = {}) {
-    const ack = await this.request('publish', { channel, data, ...(type ? { type } : {}) });
+  /**
+   * Puts a value into a channel; `{revision, durable}`. `instead`: the revision that it is to replace, 0
+   * for none yet. What a device is wished to be is never written without.
+   */
+  async publish(channel, data, { type, instead } = {}) {
+    const body = { channel, data, ...(type ? { type } : {}) };
+    const isWish = deviceOf(channel) !== null && channel.endsWith('.desired');
+    const isOnCondition = instead !== undefined || isWish;
+    const ack = await (isOnCondition ? this.#write({ ...body, instead }) : this.request('publish', body));
     return { revision: Number(ack.revision ?? 0), durable: ack.durable === true };
   }
 
@@ -139,10 +150,10 @@ export class Hub extends Emitter {
     await this.request('cancel', { command: command.id ?? command });
   }
 
-  /** Any request of the protocol; its `ack`. */
-  request(kind, body) {
-    if (this.#state === 'open') return this.#transport.request(kind, body);
-    return Promise.reject(new HubError('LOST', 'the hub is not connected'));
+  /** Any request of the protocol; its `ack`. Without the socket only `publish`, `send` and `cancel`. */
+  async request(kind, body) {
+    this.#requireOpen();
+    return this.#transport.request(kind, body);
   }
 
   /** GET of a resource, as JSON. */
@@ -156,7 +167,18 @@ export class Hub extends Emitter {
     return Date.now() + this.#clockOffsetMs;
   }
 
+  #requireOpen() {
+    if (this.#state !== 'open') throw new HubError('LOST', 'the hub is not connected');
+  }
+
+  /** The socket has no conditions, so that such a write goes over HTTP beside it. */
+  async #write(body) {
+    this.#requireOpen();
+    return write(this.#context(() => false), 'publish', body, AbortSignal.timeout(WRITE_MS));
+  }
+
   #unsubscribe(subscription) {
+    subscription.lost();
     if (!this.#subscriptions.delete(subscription)) return;
     this.#transport?.unsubscribe(subscription);
   }

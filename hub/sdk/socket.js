@@ -1,6 +1,6 @@
 // The first choice: the WebSocket of docs/protocol.md, in its text encoding.
 
-import { HubError } from './emitter.js';
+import { HubError, cutOff } from './emitter.js';
 import { position } from './subscription.js';
 
 const SUBPROTOCOL = 'lamplighter.v1';
@@ -10,7 +10,6 @@ const WELCOME_MS = 10_000;
 
 export class Socket {
   static kind = 'websocket';
-  canWrite = true;
   #context;
   #socket = null;
   #requests = new Map();
@@ -80,7 +79,7 @@ export class Socket {
 
   /** Asks for something; the answer's `ack`. */
   request(kind, body) {
-    if (!this.#isOpen) return Promise.reject(lost());
+    if (!this.#isOpen) return Promise.reject(cutOff());
     return new Promise((resolve, reject) => {
       this.#socket.send(this.#ask(kind, body, resolve, reject));
     });
@@ -173,7 +172,7 @@ export class Socket {
   #onRefusal(subscription, error) {
     if (error.code === 'LOST') return;
     this.#awaited.delete(subscription);
-    subscription.emit('refused', error);
+    subscription.refused(error);
     this.#context.complain(error);
   }
 
@@ -204,12 +203,8 @@ export class Socket {
     this.#isOpen = false;
     const waiting = [...this.#requests.values()];
     this.#requests.clear();
-    for (const { reject } of waiting) reject(lost());
+    for (const { reject } of waiting) reject(cutOff());
   }
-}
-
-function lost() {
-  return new HubError('LOST', 'the connection ended before the answer; it may have happened');
 }
 
 function refusal({ code = 'ERROR_CODE_UNSPECIFIED', message = '', field, retry_after_ms }) {

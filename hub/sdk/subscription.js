@@ -41,7 +41,7 @@ export class Subscription extends Emitter {
   #epoch = null;
   /** Newest that was passed on, by channel and type. */
   #marks = new Map();
-  /** The same of the epoch before: offsets of another epoch can't be compared, only recognised. */
+  /** The same of epochs before, until something newer comes: across epochs values are only recognised. */
   #before = new Map();
   #owed = new Set();
 
@@ -53,6 +53,8 @@ export class Subscription extends Emitter {
     this.positions = new Map();
     /** Whether the transport of now has taken it up. */
     this.isStarted = false;
+    /** Whether the hub has said to it what it makes of the subscription. */
+    this.isAnswered = false;
   }
 
   /** The position to come back with for one pattern, or null. */
@@ -77,7 +79,7 @@ export class Subscription extends Emitter {
    */
   acked(pattern, position, { recovered, asked, follows }) {
     if (this.#epoch !== position.epoch) {
-      this.#before = this.#marks;
+      this.#before = new Map([...this.#before, ...this.#marks]);
       this.#marks = new Map();
       this.#epoch = position.epoch;
     }
@@ -89,6 +91,18 @@ export class Subscription extends Emitter {
       this.positions.set(pattern, position);
     }
     // What was missed comes with no end of its own; the position moves with the first live message.
+    this.#answered();
+  }
+
+  /** The hub doesn't give it. */
+  refused(error) {
+    this.emit('refused', error);
+    this.#answered();
+  }
+
+  /** Resolves when the hub took it up or refused it, or when the connection ended before that. */
+  async whenAnswered() {
+    if (!this.isAnswered) await this.once('answered');
   }
 
   /** A message that came after all that is owed, or was recovered. */
@@ -121,6 +135,8 @@ export class Subscription extends Emitter {
   lost() {
     this.isStarted = false;
     this.#owed.clear();
+    this.#answered();
+    this.isAnswered = false;
   }
 
   /** Whether last values are still on their way. */
@@ -132,10 +148,13 @@ export class Subscription extends Emitter {
     return this.patterns.some((pattern) => matches(pattern, channel));
   }
 
+  #answered() {
+    this.isAnswered = true;
+    this.emit('answered', {});
+  }
+
   #pageEnded(pattern) {
-    if (!this.#owed.delete(pattern) || this.#owed.size > 0) return;
-    this.#before.clear();
-    this.emit('end', {});
+    if (this.#owed.delete(pattern) && this.#owed.size === 0) this.emit('end', {});
   }
 
   /** Said once a reload, however many patterns it has. */
@@ -150,12 +169,23 @@ export class Subscription extends Emitter {
       if (event === 'value') this.emit('known', one);
       return;
     }
-    this.#marks.set(key, { offset: one.offset, timeMs: one.timeMs });
+    const { offset, timeMs, measuredMs, boot, seq } = one;
+    this.#marks.set(key, { offset, timeMs, measuredMs, boot, seq });
     const old = this.#before.get(key);
-    const isDouble = old && old.offset === one.offset && old.timeMs === one.timeMs;
-    if (isDouble) this.emit('known', one);
-    else this.emit(event, one);
+    if (old && wasShown(old, one)) return this.emit('known', one);
+    this.#before.delete(key);
+    this.emit(event, one);
   }
+}
+
+/**
+ * Whether a value of this epoch was passed on in the one before. A hub that crashes may forget a report
+ * that its readers have seen but that it had not acknowledged; the device sends it again, as the same.
+ */
+function wasShown(old, one) {
+  if (old.offset === one.offset && old.timeMs === one.timeMs) return true;
+  const isSameBoot = one.seq > 0 && one.boot === old.boot;
+  return isSameBoot && one.seq <= old.seq && one.measuredMs <= old.measuredMs;
 }
 
 /** `{epoch, offset}` of JSON, in numbers that can be compared; an epoch is only ever equal or not. */

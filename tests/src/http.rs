@@ -1,5 +1,7 @@
 //! The HTTP side of a hub, asked with a bearer token.
 
+use std::net::SocketAddr;
+
 use reqwest::{Client, Method, RequestBuilder};
 use serde_json::Value;
 
@@ -51,6 +53,12 @@ impl Http {
         Self { client, base, token: token.to_owned() }
     }
 
+    /// The same at another address, in the clear: that of a relay.
+    #[must_use]
+    pub fn at(self, address: SocketAddr) -> Self {
+        Self { base: format!("http://{address}"), ..self }
+    }
+
     /// Scheme, host and port.
     pub fn base(&self) -> &str {
         &self.base
@@ -95,11 +103,24 @@ impl Http {
 
     /// GET with further headers; the answer's head has come, its body is taken by the test.
     pub async fn open(&self, path: &str, headers: &[(&str, &str)]) -> reqwest::Response {
+        let opened = within(PATIENCE, path, self.try_open(path, headers)).await;
+        opened.expect("the hub answers over HTTP")
+    }
+
+    /// The same without a deadline, where there may be no hub.
+    ///
+    /// # Errors
+    /// No connection, or no answer over it.
+    pub async fn try_open(
+        &self,
+        path: &str,
+        headers: &[(&str, &str)],
+    ) -> reqwest::Result<reqwest::Response> {
         let mut request = self.request(Method::GET, path);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        within(PATIENCE, path, request.send()).await.expect("the hub answers over HTTP")
+        request.send().await
     }
 
     /// Any method with any headers, and a body of JSON if it isn't `null`.

@@ -10,6 +10,7 @@ import { EventParser } from '../events.js';
 import { Hub, HubError, bytesOf, jsonOf } from '../lamplighter.js';
 import { matches, registrationOf, selector } from '../names.js';
 import { Subscription } from '../subscription.js';
+import { write } from '../write.js';
 
 test('a pattern stands for the channels that the hub means', () => {
   assert.ok(matches('devices.*.telemetry', 'devices.lamp-1.telemetry'));
@@ -107,6 +108,35 @@ test('another life of the hub is told, and what is the same there is not repeate
   // A hub that forgot everything counts from the beginning.
   subscription.message(message('a.d', 100));
   assert.deepEqual(events, ['message 9', 'reload', 'begin', 'value 3', 'end', 'message 100']);
+});
+
+test('a report that a crashed hub forgot and gets again is not shown again, and the next one is', () => {
+  const subscription = new Subscription(['a.*']);
+  const events = heard(subscription);
+  const report = (offset, seq, boot = 1) => ({ ...message('a.b', offset), boot, seq: String(seq) });
+  subscription.acked('a.*', at('7', 0), { recovered: false, asked: null, follows: false });
+  for (const seq of [5, 6, 7]) subscription.message(report(10 + seq, seq));
+  subscription.lost();
+  subscription.acked('a.*', at('8', 16), { recovered: false, asked: at('7', 17), follows: true });
+  subscription.page({ pattern: 'a.*', values: [report(16, 6)], last: true, position: at('8', '16') });
+  for (const seq of [7, 8]) subscription.message(report(20 + seq, seq));
+  // After it was switched off, the device counts from 1.
+  subscription.message(report(30, 1, 2));
+  assert.deepEqual(events, ['message 15', 'message 16', 'message 17', 'reload', 'begin', 'end', 'message 28', 'message 30']);
+});
+
+test('who waits for an answer to a subscription is told of a loss and of a refusal, too', async () => {
+  const lost = new Subscription(['a']);
+  const waiting = lost.whenAnswered();
+  lost.lost();
+  await waiting;
+  assert.equal(lost.isAnswered, false);
+  const refused = new Subscription(['a']);
+  const errors = [];
+  refused.on('refused', ({ code }) => errors.push(code));
+  refused.refused(new HubError('BAD_CHANNEL', 'is no pattern'));
+  await refused.whenAnswered();
+  assert.deepEqual(errors, ['BAD_CHANNEL']);
 });
 
 function collection(where) {
@@ -255,4 +285,38 @@ test('a page that is refused stays away', async () => {
   assert.equal(hub.state, 'refused');
   await turn();
   assert.equal(FakeSocket.all.length, 1);
+});
+
+/** What a hub over HTTP is asked; it answers with these. */
+function asked(...answers) {
+  const requests = [];
+  const fetch = async (url, { method, headers, body }) => {
+    requests.push([method, url.replace('https://hub.example', ''), headers, body]);
+    const answer = answers.shift();
+    if (!answer) throw new TypeError('nobody is there');
+    return new Response(JSON.stringify(answer.body ?? {}), answer);
+  };
+  const context = { url: 'https://hub.example', token: () => 'secret', fetch };
+  return { requests, context };
+}
+
+test('a write over HTTP names the revision that it replaces, and what is refused as the protocol does', async () => {
+  const conflict = { status: 412, body: { code: 'CONFLICT', field: 'If-Match', detail: 'changed', current: { revision: '9' } } };
+  const { requests, context } = asked({ body: { revision: '8', durable: true } }, conflict);
+  const done = await write(context, 'publish', { channel: 'city.news', data: { on: true }, instead: 7 });
+  assert.deepEqual(done, { revision: '8', durable: true });
+  const [method, path, headers, body] = requests[0];
+  assert.deepEqual([method, path, headers['if-match'], body], ['PUT', '/v1/channels/city.news', '"7"', '{"on":true}']);
+  const again = write(context, 'publish', { channel: 'city.news', data: {}, instead: 7 });
+  await assert.rejects(again, { code: 'CONFLICT', field: 'publish.instead', current: { revision: '9' } });
+});
+
+test('what HTTP can not say is refused, and nobody there is a lost connection', async () => {
+  const { requests, context } = asked();
+  await assert.rejects(write(context, 'ping', {}), { code: 'UNSUPPORTED' });
+  await assert.rejects(write(context, 'publish', { channel: 'a', data: 1, seq: 1 }), { code: 'UNSUPPORTED', field: 'publish.seq' });
+  await assert.rejects(write(context, 'publish', { channel: '..', data: 1 }), { code: 'BAD_CHANNEL', field: 'publish.channel' });
+  await assert.rejects(write(context, 'cancel', { command: '../tokens' }), { code: 'BAD_VALUE', field: 'cancel.command' });
+  assert.equal(requests.length, 0);
+  await assert.rejects(write(context, 'send', { device: 'lamp-1', data: {} }), { code: 'LOST' });
 });

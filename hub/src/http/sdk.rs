@@ -41,8 +41,10 @@ const FILES: &[File] = files! {
     "http.js": SCRIPT,
     "names.js": SCRIPT,
     "poll.js": SCRIPT,
+    "reader.js": SCRIPT,
     "socket.js": SCRIPT,
     "subscription.js": SCRIPT,
+    "write.js": SCRIPT,
 };
 
 /// One a file, in their order.

@@ -5,9 +5,13 @@ mod access;
 mod encodings;
 mod events;
 mod limits;
+mod page;
 mod poll;
 mod sdk;
+mod shown;
+mod together;
 mod value;
+mod watchers;
 
 use serde_json::Value;
 use tests::events::{Event, Events};

@@ -1,13 +1,45 @@
-//! The browser's module, run by Node against a hub that is killed and comes back.
+//! The browser's module in Node and in Chromium, over each of the three ways: it reads from a hub that is
+//! killed and comes back, and it writes.
 
 use std::process::Stdio;
 
 use tests::http::Http;
+use tests::relay::Relay;
 use tests::{Device, Hub, PATIENCE, within};
-use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
-use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::process::Command;
 
-const SDK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../hub/sdk");
+use super::page::{Page, Runtime, SDK};
+
+/// A channel whose content is checked.
+const TYPED: &str = "[[channel]]\npattern = \"typed.*\"\ntypes = [\"lighting.v1.DeviceConfig\"]\n";
+
+/// What is refused to an operator, and as what: the same over each way.
+const REFUSED: &[&str] = &[
+    "a stale revision: CONFLICT publish.instead",
+    "none expected: CONFLICT publish.instead",
+    "a wish without revision: CONFLICT publish.instead",
+    "a channel: BAD_CHANNEL publish.channel",
+    "dots: BAD_CHANNEL publish.channel",
+    "a type: BAD_VALUE publish.type",
+    "content: BAD_VALUE publish.data",
+    "a channel of a device: NOT_PERMITTED publish.channel",
+    "an unknown device: NOT_FOUND send.device",
+    "no device: BAD_VALUE send.device",
+    "a command: BAD_VALUE send.data",
+    "a lifetime: BAD_VALUE send.ttl_s",
+    "other content: CONFLICT send.request_id",
+    "an ended command: CONFLICT cancel.command",
+    "no command: BAD_VALUE cancel.command",
+    "an unknown command: NOT_FOUND cancel.command",
+];
+
+/// What is refused to somebody who may only look.
+const LOOKING: &[&str] = &[
+    "publish: NOT_PERMITTED publish.channel",
+    "send: NOT_PERMITTED send",
+    "cancel: NOT_PERMITTED cancel.command",
+    "subscribe: BAD_CHANNEL subscribe.pattern",
+];
 
 #[tokio::test]
 async fn the_module_is_served_to_everybody_and_revalidated() {
@@ -34,110 +66,126 @@ async fn the_parts_of_the_module_hold_by_themselves() {
 }
 
 #[tokio::test]
-async fn a_page_sees_everything_once_over_the_websocket_through_a_crash() {
-    through_a_crash("websocket").await;
+async fn a_page_in_node_sees_everything_once_over_the_websocket_through_a_crash() {
+    through_a_crash(Runtime::Node, "websocket").await;
 }
 
 #[tokio::test]
-async fn a_page_sees_everything_once_over_events_through_a_crash() {
-    through_a_crash("events").await;
+async fn a_page_in_node_sees_everything_once_over_events_through_a_crash() {
+    through_a_crash(Runtime::Node, "events").await;
 }
 
 #[tokio::test]
-async fn a_page_sees_everything_once_over_polling_through_a_crash() {
-    through_a_crash("poll").await;
+async fn a_page_in_node_sees_everything_once_over_polling_through_a_crash() {
+    through_a_crash(Runtime::Node, "poll").await;
+}
+
+#[tokio::test]
+async fn a_page_in_chromium_sees_everything_once_over_events_through_a_crash() {
+    through_a_crash(Runtime::Chromium, "events").await;
+}
+
+#[tokio::test]
+async fn a_page_in_chromium_sees_everything_once_over_polling_through_a_crash() {
+    through_a_crash(Runtime::Chromium, "poll").await;
 }
 
 #[tokio::test]
 async fn a_page_falls_back_when_the_websocket_is_blocked() {
     let hub = Hub::builder().plain().memory().start().await;
-    let mut page = Page::open(&hub, "blocked").await;
-    assert_eq!(page.hears("open").await, "events");
+    for runtime in [Runtime::Node, Runtime::Chromium] {
+        let mut page = Page::open(runtime, "watch", "blocked", &place(&hub, "operator")).await;
+        assert_eq!(page.hears("open").await, "events");
+    }
 }
 
 #[tokio::test]
-async fn a_page_sends_a_command_and_follows_it_to_its_end() {
-    let hub = Hub::builder().plain().memory().start().await;
-    let mut lamp = Device::start(&hub, "lamp-1").await;
-    let mut page = Page::open(&hub, "command").await;
-    let command = lamp.command().await;
-    assert_eq!(page.hears("sent").await, command.command);
-    lamp.obey(&command.command).await;
-    assert_eq!(page.hears("done").await, "SUCCEEDED");
-    assert_eq!(page.hears("published").await, "true");
+async fn a_page_in_node_writes_over_the_websocket_and_is_refused_by_name() {
+    writes(Runtime::Node, "websocket").await;
+}
+
+#[tokio::test]
+async fn a_page_in_node_writes_over_http_beside_events_and_is_refused_the_same() {
+    writes(Runtime::Node, "events").await;
+}
+
+#[tokio::test]
+async fn a_page_in_node_writes_over_http_beside_polling_and_is_refused_the_same() {
+    writes(Runtime::Node, "poll").await;
+}
+
+#[tokio::test]
+async fn a_page_in_chromium_writes_over_the_websocket_and_beside_events_and_polling() {
+    for way in ["websocket", "events", "poll"] {
+        writes(Runtime::Chromium, way).await;
+    }
+}
+
+/// Where a page finds a hub that stays, and as whom.
+fn place(hub: &Hub, role: &str) -> String {
+    format!("{} {}", hub.url().replacen("ws", "http", 1), hub.dev_token(role))
 }
 
 /// The page prints each number that it sees in its collection; none may be missing or come twice.
-async fn through_a_crash(transport: &str) {
+async fn through_a_crash(runtime: Runtime, way: &str) {
     let mut hub = Hub::builder().plain().start().await;
+    let relay = Relay::to(hub.plain_address().expect("it is plain")).await;
     let token = hub.register("lamp-1").await;
     let mut lamp = Device::connect(&hub, "lamp-1", &token, 1).await;
     lamp.report_durably(1).await;
-    let mut page = Page::open(&hub, transport).await;
-    assert_eq!(page.hears("open").await, transport);
-    assert_eq!(page.hears("snapshot").await, "1");
+    let place = format!("http://{} {}", relay.address(), hub.dev_token("operator"));
+    let mut page = Page::open(runtime, "watch", way, &place).await;
+    assert_eq!(page.hears("open").await, way);
+    assert_eq!(page.hears("snapshot").await, "lamp-1 1");
     for number in 2..20 {
         lamp.report_durably(number).await;
-        assert_eq!(page.hears("update").await, number.to_string());
+        assert_eq!(page.hears("update").await, format!("lamp-1 {number}"));
     }
     hub.kill().await;
     hub.restart().await;
     let mut lamp = Device::connect(&hub, "lamp-1", &token, 2).await;
     // While the page is away; after its return it is in the snapshot or comes live.
     lamp.report_durably(100).await;
-    page.moves_to(&hub).await;
+    relay.turn(hub.plain_address().expect("it is plain"));
     assert_eq!(page.hears("reload").await, "restart");
-    assert_eq!(page.hears("update").await, "100");
+    assert_eq!(page.hears("update").await, "lamp-1 100");
     for number in 101..120 {
         lamp.report_durably(number).await;
-        assert_eq!(page.hears("update").await, number.to_string());
+        assert_eq!(page.hears("update").await, format!("lamp-1 {number}"));
     }
 }
 
-/// A page in Node, which prints what it sees.
-struct Page {
-    _child: Child,
-    input: ChildStdin,
-    lines: Lines<BufReader<ChildStdout>>,
-}
-
-impl Page {
-    async fn open(hub: &Hub, story: &str) -> Self {
-        let mut child = Command::new("node")
-            .args(["--experimental-websocket", "--no-warnings", "test/page.js", story])
-            .current_dir(SDK)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::inherit())
-            .kill_on_drop(true)
-            .spawn()
-            .expect("Node 20 or later is here");
-        let out = child.stdout.take().expect("stdout is a pipe");
-        let input = child.stdin.take().expect("stdin is a pipe");
-        let mut page = Self { _child: child, input, lines: BufReader::new(out).lines() };
-        page.moves_to(hub).await;
-        page
+/// An operator's page does all that one can; then somebody tries who may only look.
+async fn writes(runtime: Runtime, way: &str) {
+    let hub = Hub::builder().plain().memory().config_text(TYPED).start().await;
+    let mut lamp = Device::start(&hub, "lamp-1").await;
+    hub.register("lamp-2").await;
+    let mut page = Page::open(runtime, "write", way, &place(&hub, "operator")).await;
+    assert_eq!(page.hears("open").await, way);
+    let command = lamp.command().await;
+    assert_eq!(page.hears("sent").await, command.command);
+    lamp.obey(&command.command).await;
+    let mut steps = vec![page.hears("step").await];
+    while steps.last().is_none_or(|step| step != "SUCCEEDED") {
+        steps.push(page.hears("step").await);
     }
-
-    /// Tells it where the hub is, and the token: after a restart the port is another.
-    async fn moves_to(&mut self, hub: &Hub) {
-        let url = hub.url().replacen("ws", "http", 1);
-        let line = format!("{url} {}\n", hub.dev_token("operator"));
-        self.input.write_all(line.as_bytes()).await.expect("the page listens");
+    // What it was before the page listened may be said again.
+    steps.retain(|step| step != "ACCEPTED" && step != "SENT");
+    assert_eq!(steps, ["DELIVERED", "RUNNING", "SUCCEEDED"], "over {way}");
+    assert_eq!(page.hears("done").await, "SUCCEEDED");
+    assert_eq!(page.hears("done").await, "CANCELED");
+    for _ in 0..4 {
+        assert_eq!(page.hears("published").await, "true");
     }
-
-    /// The next thing that it says, which must be of this kind. A loss is said by `lost` and is no news.
-    async fn hears(&mut self, kind: &str) -> String {
-        let what = format!("`{kind}` of the page");
-        loop {
-            let line = within(PATIENCE, &what, self.lines.next_line());
-            let line = line.await.expect("text").expect("the page goes on");
-            let (said, rest) = line.split_once(' ').unwrap_or((&line, ""));
-            if said == kind {
-                return rest.to_owned();
-            }
-            let is_news = ["update", "enter", "leave", "error", "reload"].contains(&said);
-            assert!(!is_news, "`{line}` instead of `{kind}`");
-        }
+    for refused in REFUSED {
+        assert_eq!(page.hears("refused").await, *refused, "over {way}");
     }
+    page.hears("end").await;
+
+    let mut viewer = Page::open(runtime, "look", way, &place(&hub, "viewer")).await;
+    for refused in LOOKING {
+        assert_eq!(viewer.hears("refused").await, *refused, "over {way}");
+    }
+    // One refused subscription is no matter of the connection.
+    assert_eq!(viewer.hears("end").await, "open");
 }
