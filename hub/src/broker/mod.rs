@@ -163,6 +163,7 @@ pub struct Broker {
     pub(crate) sequence: Mutex<sequence::Sequence>,
     pub(crate) router: Router,
     pub(crate) devices: Mutex<devices::Devices>,
+    pub(crate) absent: Mutex<presence::Absent>,
     pub(crate) sessions: Mutex<std::collections::HashMap<u64, Arc<devices::SessionEntry>>>,
     pub(crate) directory: RwLock<Directory>,
     policy: ArcSwap<Policy>,

@@ -94,6 +94,7 @@ impl Broker {
             sequence: Mutex::new(sequence),
             router: Router::default(),
             devices: Mutex::new(devices),
+            absent: Mutex::default(),
             sessions: Mutex::new(HashMap::new()),
             directory: RwLock::new(directory),
             policy: ArcSwap::default(),

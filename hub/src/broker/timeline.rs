@@ -21,7 +21,7 @@ use crate::ledger::CommandView;
 const ENTRIES_MAX: usize = 1_000;
 
 /// What happened to a device, and what that explains.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct Timeline {
     /// Its id.
     pub device: String,
@@ -48,7 +48,8 @@ pub struct Timeline {
 }
 
 /// One thing that happened.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = TimelineEntry)]
 pub struct Entry {
     /// ms since 1970, UTC, by the hub's clock.
     pub time_unix_ms: u64,

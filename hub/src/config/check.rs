@@ -93,8 +93,7 @@ fn writer(file: &File) -> Result<store::WriterSettings, ConfigError> {
     let range = Duration::ZERO..=Duration::from_millis(200);
     let window = span("data.commit_window", file.data.commit_window, range)?;
     Ok(store::WriterSettings {
-        // Memory doesn't wear: nothing is gained by waiting.
-        window: if file.data.store == StoreKind::Memory { Duration::ZERO } else { window },
+        window,
         #[cfg(feature = "broken-ack")]
         ack_before_sync: file.data.broken_ack,
         ..store::WriterSettings::default()
@@ -362,6 +361,7 @@ mod tests {
         check("data.commit_window", |file| with_tls(file).data.commit_window = Span::s(1));
         check("drain.hard_stop", |file| with_tls(file).drain.hard_stop = Span::s(10));
         check("http.origins", |file| with_tls(file).http.origins = vec!["*".to_owned()]);
+        check("http.hosts", |file| with_tls(file).http.hosts = vec!["hub:8443".to_owned()]);
         check("limits.address_exempt", |file| {
             with_tls(file).limits.address_exempt = vec!["here".to_owned()];
         });

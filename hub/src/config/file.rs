@@ -223,12 +223,14 @@ pub struct Drain {
     pub hard_stop: Span,
 }
 
-/// Web pages of other origins.
+/// Web pages of other origins, and the hub's own names.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Http {
     /// Exact origins, as in `https://city.example`.
     pub origins: Vec<String>,
+    /// Names of the hub without a port, as in `hub.city.example`; requests for others are refused. None: any.
+    pub hosts: Vec<String>,
 }
 
 /// How much of the audit log is kept.

@@ -11,6 +11,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use headers::{ETag, HeaderMapExt as _, IfMatch, IfNoneMatch};
 use serde::Serialize;
+use sha2::{Digest as _, Sha256};
 
 use super::Api;
 use super::devices::bad;
@@ -39,6 +40,16 @@ impl Version {
     /// By two.
     pub fn of_both(one: u64, other: u64) -> Self {
         Self(format!("{one}-{other}"))
+    }
+
+    /// By what is in the document, where it has no revision of its own.
+    ///
+    /// # Panics
+    /// The document has no JSON: a mistake in its type.
+    pub fn of_content(document: &impl Serialize) -> Self {
+        let text = serde_json::to_vec(document).expect("a document has JSON");
+        let digest = Sha256::digest(text);
+        Self(digest[..16].iter().map(|byte| format!("{byte:02x}")).collect())
     }
 
     /// Of the same state in another encoding, which has a tag of its own.

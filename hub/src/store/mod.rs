@@ -186,6 +186,12 @@ pub trait Store: Send + 'static {
         })
     }
 
+    /// Whether nothing of it outlives the process: what was submitted is then as safe as it gets, and
+    /// nothing is gained by waiting for a commit.
+    fn is_volatile(&self) -> bool {
+        false
+    }
+
     /// Applies all operations, in their order, or none; they are on disk when this returns.
     ///
     /// After an error the store takes no further commit.
