@@ -4,7 +4,7 @@
 //! beat's messages still wait for room belongs to the next beat. So whatever a reader has seen last is a
 //! position from which it can continue, and nothing before it is owed.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -106,6 +106,21 @@ impl Shape {
     }
 }
 
+/// Of what was missed, given in order, the newest of each channel and type, in order.
+pub fn newest(mut frames: Vec<Arc<Frame>>) -> Vec<Arc<Frame>> {
+    let mut seen = HashSet::new();
+    let mut wanted: Vec<_> = frames
+        .iter()
+        .rev()
+        .map(|frame| {
+            let message = frame.message();
+            seen.insert((message.channel, message.type_name))
+        })
+        .collect();
+    frames.retain(|_| wanted.pop().unwrap_or_default());
+    frames
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -148,6 +163,15 @@ mod tests {
         assert!(!offer(&mut shape, "a", 5));
         assert!(offer(&mut shape, "c", 6));
         assert_eq!(offsets(&mut shape, now), [2, 3, 5, 6]);
+    }
+
+    #[test]
+    fn of_what_was_missed_the_newest_of_each_channel_is_left_in_order() {
+        let frames = [("a", 1), ("b", 2), ("a", 3), ("c", 4), ("b", 5), ("a", 6)];
+        let frames = frames.map(|(name, offset)| Arc::new(Frame::for_test(name, offset)));
+        let left = newest(frames.to_vec());
+        assert_eq!(left.iter().map(|frame| frame.offset()).collect::<Vec<_>>(), [4, 5, 6]);
+        assert!(newest(Vec::new()).is_empty());
     }
 
     #[test]

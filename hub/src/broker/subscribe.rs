@@ -13,6 +13,7 @@ use proto::envelope::Position;
 
 use super::channel::{Inner, Revisions};
 use super::reader::Choice;
+use super::shape::newest;
 use super::{Broker, Channel};
 use crate::codec::request::Subscription;
 use crate::codec::{Frame, Refusal};
@@ -55,6 +56,9 @@ impl Broker {
             since.and_then(|offset| self.missed(&wanted.pattern, offset, position.offset));
         if let Some(frames) = &mut recovered {
             frames.retain(|frame| mailbox.may_see(frame));
+            if wanted.pace.is_some() {
+                *frames = newest(std::mem::take(frames));
+            }
         }
         // Whoever was here before in this epoch holds all values up to its position.
         let snapshot = (wanted.snapshot && recovered.is_none())

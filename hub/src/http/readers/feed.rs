@@ -24,7 +24,7 @@ use super::ask::Ask;
 use crate::broker::channel::PAGE_BYTES_AS_JSON;
 use crate::broker::filter::Filter;
 use crate::broker::reader::{Choice, Piece, gap};
-use crate::broker::shape::Shape;
+use crate::broker::shape::{Shape, newest};
 use crate::broker::subscribe::Beginning;
 use crate::broker::{Broker, Reader};
 use crate::clock;
@@ -128,6 +128,9 @@ impl Feed {
         };
         let mut reader = Reader::default();
         let mut recovered = beginning.recovered;
+        if ask.pace.is_some() {
+            recovered = recovered.map(newest);
+        }
         for pattern in &ask.patterns {
             // What was missed stands in one list, in order, with the first.
             let recovered = recovered.take();
