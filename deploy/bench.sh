@@ -18,12 +18,15 @@ export LC_ALL=C
 source deploy/bench-lib.sh
 
 JSON=$(dirname "$BIN")/bench.json
-# In all, so that nobody waits for ever; today's scenarios take about five minutes.
+# In all, so that nobody waits for ever; today's scenarios take about seven minutes.
 SECONDS_MAX=900
 SCENARIO_SECONDS_MAX=200
 CONNECTIONS_FROM=1000
 CONNECTIONS_WISHED=18000
 VALUES=100000
+EVENT_READERS=500
+LISTED=100000
+LISTS_AT_ONCE=16
 # A rule for channels that carry telemetry and keep nothing.
 LAMPS_RULE='[[channel]]
 pattern = "bench.lamps.*"
@@ -57,6 +60,9 @@ rows() {
     row conversion 'conversion, 1000 readers of Protobuf' 'cpu a delivery' "$form" 'cpu a delivery of protobuf, 1000 readers' us -
     row conversion 'conversion, 1000 readers of Json' 'not converted' "$form" 'not converted' '' '<=' 0
     row conversion 'conversion, 1000 readers of Json' missing "$form" 'not delivered' '' '<=' 0
+    row conversion 'conversion, plain JSON again' 'cpu a message' "$form" 'plain JSON read and written [6]' us -
+    event_rows "events 1 to $EVENT_READERS"
+    list_rows "list of $LISTED devices"
     local plain='plain fan-in 2000 to 1'
     row plain 'plain, 2000 to 1 at 10000"' read "$plain" 'read at 10,000/s' /s '>=' 9700
     row plain 'plain, 2000 to 1 at 10000"' 'cpu a message' "$plain" 'cpu a message at 10,000/s' us -
@@ -96,6 +102,36 @@ rows() {
     restart_rows "$VALUES" 2 2
 }
 
+# Rows of the readers of events, and of those of JSON over the WebSocket beside them.
+event_rows() {
+    local burst of
+    for burst in 1 8 32; do
+        of="in bursts of $burst\""
+        row events "events, $EVENT_READERS readers of SSE $of" 'cpu a delivery' "$1" "cpu a delivery, bursts of $burst" us -
+        row events "events, $EVENT_READERS readers of WebSocket JSON $of" 'cpu a delivery' "$1" "JSON over WebSocket, bursts of $burst" us -
+        row events "events, SSE to WebSocket JSON $of" 'cpu a delivery' "$1" "SSE to WebSocket, bursts of $burst" x -
+        row events "events, $EVENT_READERS readers of SSE $of" p50 "$1" "p50, bursts of $burst" ms -
+        row events "events, $EVENT_READERS readers of SSE $of" p99 "$1" "p99, bursts of $burst" ms -
+        row events "events, $EVENT_READERS readers of SSE $of" missing "$1" "not delivered, bursts of $burst" '' '<=' 0
+    done
+}
+
+# Rows of lists by a selector: alone, and many at once beside somebody who reads a stream.
+list_rows() {
+    local question together="$LISTS_AT_ONCE at once"
+    row list 'list, prepared' resident "$1" 'memory of the hub' MiB -
+    row list 'list, prepared' 'memory a device' "$1" 'memory a device' KiB -
+    for question in 'one by its pole' 'a quarter by district' "a street's by power" 'all by power'; do
+        row list "list, $question\"" p50 "$1" "$question, p50" ms -
+        row list "list, $question\"" p99 "$1" "$question, p99" ms -
+        row list "list, $question\"" 'cpu a request' "$1" "$question, cpu" ms -
+        row list "list, $question, $together" p99 "$1" "$question, $together, p99" ms -
+        row list "list, $question, $together" 'p99 of others' "$1" "$question, $together, others" ms -
+        row list "list, $question, $together" 'memory grew' "$1" "$question, $together, memory" MiB -
+    done
+    row list 'list, in all' 'wrong totals' "$1" 'wrong answers' '' '<=' 0
+}
+
 # Rows of one kind of connect: its file, its title, its mark.
 connect_rows() {
     if [[ $3 == - ]]; then
@@ -111,7 +147,8 @@ NOTES='[1] 1,400,000 deliveries a second from one core.
     acceptance and before its end is told.
 [3] MQTT 3.1.1 over TCP with the same topic and payload, computed from its specification.
 [4] 871 bytes a poll, as another city measured them.
-[5] With one reader: its JSON is longer, too, which is in the figure. cargo bench has the conversion alone.'
+[5] With one reader: its JSON is longer, too, which is in the figure. cargo bench has the conversion alone.
+[6] By serde_json, in the load: what a server pays for a message that only hands JSON on.'
 
 CONNECTS=4000
 
@@ -126,7 +163,12 @@ scenario plain ws plain --publishers 2000 --rates 10000,30000,52000,70000 --dura
 echo "$LAMPS_RULE" >"$work/lamps.toml"
 hub_settings=("${HUB_SETTINGS[@]}" --config "$work/lamps.toml")
 scenario conversion ws conversion --readers 1000 --duration 6s
+# All readers are one identity.
+hub_settings=("${HUB_SETTINGS[@]}" --set "limits.http_readers=$EVENT_READERS"
+    --set "limits.identity_http_readers=$EVENT_READERS")
+scenario events ws events --readers "$EVENT_READERS" --bursts 1,8,32 --duration 8s
 hub_settings=("${HUB_SETTINGS[@]}")
+scenario list ws list --devices "$LISTED" --at-once "$LISTS_AT_ONCE"
 scenario fan-in ws fan-in --devices 2000 --rate 10100 --duration 15s
 scenario commands ws commands --devices 500 --rate 1000 --duration 10s
 scenario connects-ws ws connects --count "$CONNECTS"

@@ -42,6 +42,7 @@ pub enum Limit {
 #[allow(missing_docs, reason = "the words say it")]
 pub enum Drop {
     BadValue,
+    Conflated,
     Duplicate,
     Late,
     NotPermitted,

@@ -74,8 +74,16 @@ impl Person {
 
     /// Asks for a subscription of the test's own and waits for its answer.
     pub async fn wish(&mut self, wish: Subscribe) -> Ack {
-        let asked = self.ask(Kind::Subscribe(wish)).await;
+        let asked = self.try_wish(wish).await;
         asked.unwrap_or_else(|error| panic!("no subscription: {error:?}"))
+    }
+
+    /// Asks for a subscription that may be refused.
+    ///
+    /// # Errors
+    /// The hub refused.
+    pub async fn try_wish(&mut self, wish: Subscribe) -> Result<Ack, Error> {
+        self.ask(Kind::Subscribe(wish)).await
     }
 
     /// Watches from now on; the position from which.

@@ -4,16 +4,22 @@
 //! The hub converts once a message. So with one reader the difference between the two is the conversion,
 //! and with many it vanishes beside the deliveries, but for the longer text that each of them gets.
 //!
+//! Beside it stands what a server pays that only hands JSON on, to read the same text and to write it again;
+//! this process does that itself, with `serde_json`.
+//!
 //! The hub needs a rule that gives [`CHANNEL`] the type [`TYPE`].
 
-use std::sync::Arc;
+use std::hint::black_box;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use proto::envelope::{Batch, Encoding, Envelope, Kind, Publish, Subscribe};
+use serde_json::Value;
 use tokio::task::JoinSet;
 
 use super::reporter::payload;
 use super::{Bench, Row, peers};
+use crate::clock::Clock;
 use crate::hub::HubError;
 use crate::link::{Link, encode};
 use crate::metrics::Counter;
@@ -22,6 +28,8 @@ use crate::schedule::Periodic;
 const CHANNEL: &str = "bench.lamps.telemetry";
 const TYPE: &str = "lighting.v1.TelemetryBatch";
 const REST: Duration = Duration::from_secs(1);
+/// Times that a text is read and written.
+const TIMES: u32 = 50_000;
 
 /// Settings of `conversion`.
 #[derive(Debug, Clone, clap::Args)]
@@ -44,20 +52,23 @@ pub(super) struct Settings {
 struct Read {
     as_wanted: Counter,
     otherwise: Counter,
+    /// The first content in JSON.
+    json: OnceLock<String>,
 }
 
 /// What a round cost.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 struct Cost {
     published: f64,
     read: f64,
     otherwise: f64,
     cpu_us: Option<f64>,
+    json: Option<String>,
 }
 
 pub(super) async fn run(bench: &Bench, settings: &Settings) -> Result<Vec<Row>, HubError> {
     let (mut publisher, _) = Link::open(&bench.hub.target(), bench.hub.token(), 0).await?;
-    let mut rows = Vec::new();
+    let (mut rows, mut json) = (Vec::new(), None);
     for (readers, rate) in [(1, settings.rate_of_one), (settings.readers, settings.rate_of_many)] {
         let mut a_message = Vec::new();
         for encoding in [Encoding::Protobuf, Encoding::Json] {
@@ -65,6 +76,7 @@ pub(super) async fn run(bench: &Bench, settings: &Settings) -> Result<Vec<Row>, 
                 .await?;
             a_message.push(cost.cpu_us.map(|cpu| cpu / cost.published.max(1.0)));
             rows.push(row(readers, encoding, &cost));
+            json = cost.json.or(json);
         }
         if let [Some(protobuf), Some(json)] = a_message[..] {
             let name = format!("conversion, JSON instead of protobuf, {}", who(readers));
@@ -76,7 +88,19 @@ pub(super) async fn run(bench: &Bench, settings: &Settings) -> Result<Vec<Row>, 
             ));
         }
     }
+    let plain = json.and_then(|text| again_us(bench.clock, &text));
+    rows.push(Row::new("conversion, plain JSON again").with_known("cpu a message", plain, "us"));
     Ok(rows)
+}
+
+/// µs to read a text and to write it again.
+fn again_us(clock: Clock, text: &str) -> Option<f64> {
+    let start = clock.now();
+    for _ in 0..TIMES {
+        let value: Value = serde_json::from_str(black_box(text)).ok()?;
+        black_box(value.to_string());
+    }
+    Some(clock.now().since(start) as f64 / f64::from(TIMES))
 }
 
 fn row(readers: usize, encoding: Encoding, cost: &Cost) -> Row {
@@ -119,8 +143,9 @@ async fn one_round(
     }
     tokio::time::sleep(REST).await;
     let cpu_us = bench.process.cpu_us().zip(cpu).map(|(after, before)| after - before);
+    let json = read.json.get().cloned();
     let (read, otherwise) = (read.as_wanted.count() as f64, read.otherwise.count() as f64);
-    Ok(Cost { published, read, otherwise, cpu_us })
+    Ok(Cost { published, read, otherwise, cpu_us, json })
 }
 
 /// Connected readers; they end with their set.
@@ -157,6 +182,9 @@ async fn listen(mut link: Link, encoding: Encoding, read: Arc<Read>) {
         let Ok(batch) = Batch::parse(&bytes) else { return };
         for envelope in batch {
             let Kind::Message(message) = envelope.kind else { continue };
+            if !message.json.is_empty() {
+                read.json.get_or_init(|| message.json.to_owned());
+            }
             if message.json.is_empty() == (encoding == Encoding::Protobuf) {
                 read.as_wanted.add();
             } else {

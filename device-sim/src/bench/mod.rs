@@ -4,6 +4,10 @@
 //! figures for `--hub-pid`; latencies count from intended moments. Who starts and stops the hub is the
 //! caller's affair.
 
+mod beside;
+
+mod bursts;
+
 mod certificates;
 
 mod commands;
@@ -16,13 +20,19 @@ mod crowd;
 
 mod deaf;
 
+mod events;
+
 mod fan_in;
 
 mod fan_out;
 
 mod flood;
 
+mod http;
+
 mod idle;
+
+mod list;
 
 mod peers;
 
@@ -84,6 +94,10 @@ enum Scenario {
     Plain(plain::Settings),
     /// CPU time of a conversion: telemetry read as protobuf and as JSON
     Conversion(conversion::Settings),
+    /// CPU time of a delivery to readers of server-sent events, beside the WebSocket
+    Events(events::Settings),
+    /// Lists of many devices by selectors: time, CPU time, memory
+    List(list::Settings),
     /// Round trips of commands
     Commands(commands::Settings),
     /// New connections, greeting included
@@ -200,6 +214,8 @@ pub async fn run_and_print(settings: &BenchSettings) -> Result<bool, HubError> {
         Scenario::FanOut(settings) => fan_out::run(&bench, settings).await?,
         Scenario::FanIn(settings) => fan_in::run(&bench, settings).await?,
         Scenario::Conversion(settings) => conversion::run(&bench, settings).await?,
+        Scenario::Events(settings) => events::run(&bench, settings).await?,
+        Scenario::List(settings) => list::run(&bench, settings).await?,
         Scenario::Commands(settings) => commands::run(&bench, settings).await?,
         Scenario::Connects(settings) => connects::run(&bench, settings).await?,
         Scenario::Plain(settings) => plain::run(&bench, settings).await?,

@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use crate::clock::micros;
 
+/// What `clear_refs` takes for it, as in proc(5).
+const FORGET_PEAK: &str = "5";
+
 /// A process to measure; without an id there is nothing to tell.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct HubProcess {
@@ -34,7 +37,15 @@ impl HubProcess {
         kib_of(&rollup, "Rss:").map(|kib| kib as f64)
     }
 
-    /// KiB that were resident at most, since the process began.
+    /// Lets [`HubProcess::peak_kib`] begin anew; where the kernel refuses, the peak stays that of all the
+    /// time.
+    pub(super) fn forget_peak(&self) {
+        if let Some(pid) = self.pid {
+            drop(fs::write(format!("/proc/{pid}/clear_refs"), FORGET_PEAK));
+        }
+    }
+
+    /// KiB that were resident at most, since the process began or its peak was forgotten.
     pub(super) fn peak_kib(&self) -> Option<f64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid?)).ok()?;
         kib_of(&status, "VmHWM:").map(|kib| kib as f64)
@@ -103,6 +114,8 @@ mod tests {
     fn our_own_process_has_both() {
         let own = HubProcess::new(Some(std::process::id()));
         assert!(own.cpu_us().is_some() && own.resident_kib().is_some_and(|kib| kib > 100.0));
+        own.forget_peak();
+        assert!(own.peak_kib().is_some_and(|kib| kib > 100.0));
         assert_eq!(HubProcess::new(None).cpu_us(), None);
     }
 }

@@ -50,7 +50,9 @@ pub mod sequence;
 pub mod at_once;
 pub mod publish;
 
+pub mod filter;
 pub mod reader;
+pub mod shape;
 pub mod subscribe;
 
 pub mod devices;

@@ -16,13 +16,17 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Instant;
 
 use proto::envelope::{Envelope, Gap, GapReason, Kind, Position};
 use proto::{ChannelName, ChannelPattern};
 
 use super::Broker;
 use super::channel::{Page, Rest, Revisions};
+use super::filter::Filter;
+use super::shape::Shape;
 use super::subscribe::Beginning;
+use crate::codec::request::Subscription;
 use crate::codec::{Encoding, Frame};
 use crate::mailbox::{Lag, Mailbox};
 use crate::metrics::{Drop as Dropped, Limit};
@@ -53,11 +57,46 @@ pub enum Piece {
 pub struct Reader {
     patterns: Vec<ChannelPattern>,
     /// What each of them asked for, in their order.
-    encodings: Vec<Option<Encoding>>,
-    /// They didn't all ask for the same.
+    choices: Vec<Choice>,
+    /// They didn't all ask for the same encoding.
     differ: bool,
+    /// One of them wants less than all.
+    chooses: bool,
     work: VecDeque<Work>,
     lagging: Option<Scan>,
+}
+
+/// How a subscription wants its messages.
+#[derive(Debug, Default)]
+pub struct Choice {
+    /// How the content is written; none: as the peer's envelopes are.
+    encoding: Option<Encoding>,
+    /// Which devices' messages.
+    filter: Option<Box<Filter>>,
+    /// How often.
+    shape: Option<Box<Shape>>,
+}
+
+impl Choice {
+    /// As it was asked for.
+    pub fn of(wanted: &Subscription) -> Self {
+        Self {
+            encoding: wanted.encoding,
+            filter: wanted.labels.clone().map(|labels| Box::new(Filter::new(labels))),
+            shape: wanted.pace.map(|pace| Box::new(Shape::new(pace))),
+        }
+    }
+}
+
+/// What becomes of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sifted {
+    /// It is sent, in this encoding; none: as the peer's envelopes are.
+    Send(Option<Encoding>),
+    /// It waits for its subscription's beat.
+    Held,
+    /// No subscription wants it.
+    Unwanted,
 }
 
 #[derive(Debug)]
@@ -78,10 +117,10 @@ impl Reader {
     /// Takes up a subscription. A pattern that is there already begins anew.
     pub fn begin(&mut self, pattern: &ChannelPattern, beginning: Beginning) {
         match self.patterns.iter().position(|known| known == pattern) {
-            Some(at) => self.encodings[at] = beginning.encoding,
+            Some(at) => self.choices[at] = beginning.choice,
             None => {
                 self.patterns.push(pattern.clone());
-                self.encodings.push(beginning.encoding);
+                self.choices.push(beginning.choice);
             }
         }
         self.compare();
@@ -97,7 +136,7 @@ impl Reader {
     pub fn end(&mut self, pattern: &ChannelPattern) {
         if let Some(at) = self.patterns.iter().position(|known| known == pattern) {
             self.patterns.remove(at);
-            self.encodings.remove(at);
+            self.choices.remove(at);
         }
         self.compare();
         self.work.retain(|work| match work {
@@ -111,30 +150,74 @@ impl Reader {
         &self.patterns
     }
 
-    /// How the content of this message is to be written, if a subscription says so: the first that
-    /// matches decides. Costs a comparison where all subscriptions ask for the same.
-    pub fn encoding_of(&self, frame: &Frame) -> Option<Encoding> {
-        if !self.differ {
-            return *self.encodings.first()?;
+    /// What becomes of this message: the first subscription that wants it decides. Costs a comparison
+    /// where all want all in the same encoding.
+    /// One that was missed, and so isn't live, waits for no beat: the peer's position is behind it already.
+    pub fn sift(&mut self, broker: &Broker, frame: &Arc<Frame>, is_live: bool) -> Sifted {
+        if !self.differ && !self.chooses {
+            return Sifted::Send(self.choices.first().and_then(|choice| choice.encoding));
         }
-        let message = frame.message();
-        let matching = self.patterns.iter().position(|known| known.matches(message.channel));
-        matching.and_then(|at| self.encodings[at])
+        let channel = frame.message().channel;
+        for (pattern, choice) in self.patterns.iter().zip(&mut self.choices) {
+            let wants = |filter: &mut Box<Filter>| filter.passes(broker, channel);
+            if !pattern.matches(channel) || !choice.filter.as_mut().is_none_or(wants) {
+                continue;
+            }
+            let Some(shape) = choice.shape.as_mut().filter(|_| is_live) else {
+                return Sifted::Send(choice.encoding);
+            };
+            if shape.offer(frame) {
+                broker.metrics.dropped(Dropped::Conflated, 1);
+            }
+            return Sifted::Held;
+        }
+        Sifted::Unwanted
+    }
+
+    /// The next message whose beat has come, with its encoding.
+    pub fn on_beat(&mut self, now: fn() -> Instant) -> Option<(Arc<Frame>, Option<Encoding>)> {
+        if !self.chooses {
+            return None;
+        }
+        let now = now();
+        let mut choices = self.choices.iter_mut();
+        choices.find_map(|choice| Some((choice.shape.as_mut()?.next(now)?, choice.encoding)))
+    }
+
+    /// When the next beat is that something waits for; `None` if nothing does.
+    pub fn beat(&self) -> Option<Instant> {
+        if !self.chooses {
+            return None;
+        }
+        self.choices.iter().filter_map(|choice| choice.shape.as_ref()?.beat()).min()
+    }
+
+    /// Whether something of what waits for its beat has to be sent before more is taken.
+    pub fn is_full(&self) -> bool {
+        let is_full = |choice: &Choice| choice.shape.as_deref().is_some_and(Shape::is_full);
+        self.chooses && self.choices.iter().any(is_full)
     }
 
     /// How the values of this subscription's snapshot are to be written, if it says so.
     pub fn encoding_for(&self, pattern: &ChannelPattern) -> Option<Encoding> {
         let at = self.patterns.iter().position(|known| known == pattern)?;
-        self.encodings[at]
+        self.choices[at].encoding
     }
 
     /// Whether a subscription asks for JSON, which is longer.
     pub fn asks_for_json(&self) -> bool {
-        self.encodings.contains(&Some(Encoding::Json))
+        self.choices.iter().any(|choice| choice.encoding == Some(Encoding::Json))
     }
 
     /// The mailbox left messages out: what is owed is no queue any more but the newest values.
-    pub fn lag(&mut self, broker: &Broker, lag: Lag) -> Envelope<'static> {
+    pub fn lag(&mut self, broker: &Broker, mut lag: Lag) -> Envelope<'static> {
+        // What waits for its beat would come after newer values.
+        for shape in self.choices.iter_mut().filter_map(|choice| choice.shape.as_mut()) {
+            if let Some((lowest, count)) = shape.clear() {
+                lag.from = lag.from.min(lowest);
+                lag.dropped += count;
+            }
+        }
         broker.metrics.gaps.inc();
         broker.metrics.limit_hit(Limit::Mailbox);
         broker.metrics.dropped(Dropped::SlowReader, lag.dropped);
@@ -183,6 +266,10 @@ impl Reader {
         let Page { mut values, cursor: next, rest } =
             broker.page(pattern, *revisions, cursor.as_ref(), page_bytes);
         values.retain(|frame| mailbox.may_see(frame));
+        let at = self.patterns.iter().position(|known| known == pattern);
+        if let Some(filter) = at.and_then(|at| self.choices[at].filter.as_mut()) {
+            values.retain(|frame| filter.passes(broker, frame.message().channel));
+        }
         let last = rest == Rest::Nothing;
         let scanning = self.lagging.is_some();
         if let Some(scan) = &mut self.lagging {
@@ -231,7 +318,9 @@ impl Reader {
     }
 
     fn compare(&mut self) {
-        self.differ = self.encodings.windows(2).any(|two| two[0] != two[1]);
+        self.differ = self.choices.windows(2).any(|two| two[0].encoding != two[1].encoding);
+        self.chooses =
+            self.choices.iter().any(|choice| choice.filter.is_some() || choice.shape.is_some());
     }
 
     fn pass(&mut self, pattern: ChannelPattern, revisions: Revisions) {

@@ -1,5 +1,7 @@
 //! What a peer can ask, checked: a value of these types makes sense, though it may not be permitted.
 
+use std::time::Duration;
+
 use proto::envelope::{
     CommandReport, Encoding as Wanted, Envelope, ErrorCode, Hello, Kind, Position, Publish, Send,
     Subscribe,
@@ -7,6 +9,7 @@ use proto::envelope::{
 use proto::{ChannelName, ChannelPattern, CommandId, DeviceId, limits};
 
 use super::{Encoding, LiveTypes};
+use crate::selector::Selector;
 
 /// A request that can't be served; the connection lives on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -127,6 +130,72 @@ pub struct Subscription {
     pub snapshot: bool,
     /// How the content is to be written; none: as the peer's envelopes are.
     pub encoding: Option<Encoding>,
+    /// Only of these devices.
+    pub labels: Option<Selector>,
+    /// Fewer messages; none: all.
+    pub pace: Option<Pace>,
+}
+
+impl Subscription {
+    /// All messages from now on, as they come.
+    pub fn of(pattern: ChannelPattern) -> Self {
+        let (since, snapshot, encoding, labels, pace) = Default::default();
+        Self { pattern, since, snapshot, encoding, labels, pace }
+    }
+}
+
+/// How a subscription wants fewer messages: of each channel and type the newest, at a beat.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pace {
+    /// Beats a second; 0: as soon as there is room.
+    rate: u32,
+}
+
+impl Pace {
+    /// No beat: of what waits, the newest.
+    pub const CONFLATED: Self = Self { rate: 0 };
+    /// Beats a second, at most.
+    pub const RATE_MAX: u32 = 100;
+
+    /// So many beats a second, 1 to [`Pace::RATE_MAX`]; `None` out of that range.
+    pub fn of(rate: u32) -> Option<Self> {
+        (1..=Self::RATE_MAX).contains(&rate).then_some(Self { rate })
+    }
+
+    /// What is asked for by a rate, 0 for none, and by `conflate`.
+    ///
+    /// # Errors
+    /// The rate is out of range: says so.
+    pub fn asked(rate: u32, conflate: bool) -> Result<Option<Self>, String> {
+        match (rate, conflate) {
+            (0, false) => Ok(None),
+            (0, true) => Ok(Some(Self::CONFLATED)),
+            (rate, _) => Self::of(rate).map(Some).ok_or_else(|| {
+                format!("is {rate} beats a second; use 1 to {}, or 0 for no bound", Self::RATE_MAX)
+            }),
+        }
+    }
+
+    /// The time between two beats.
+    pub fn every(self) -> Duration {
+        if self.rate == 0 { Duration::ZERO } else { Duration::from_secs(1) / self.rate }
+    }
+}
+
+/// The choice of devices that a subscription makes by their labels.
+///
+/// # Errors
+/// It can't be read, or asks for what devices report, which changes all the time.
+pub fn check_labels(text: &str) -> Result<Option<Selector>, String> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let selector = Selector::parse(text).map_err(|error| error.to_string())?;
+    if !selector.is_of_registrations() {
+        let text = "takes labels, `id` and `profile`; what devices report changes all the time";
+        return Err(text.to_owned());
+    }
+    Ok(Some(selector))
 }
 
 /// A command for a device.
@@ -227,6 +296,10 @@ fn check_subscribe(subscribe: Subscribe<'_>) -> Result<Subscription, Refusal> {
             Wanted::Protobuf => Some(Encoding::Protobuf),
             Wanted::Json => Some(Encoding::Json),
         },
+        labels: check_labels(subscribe.labels)
+            .map_err(|text| Refusal::new(ErrorCode::BadValue, "subscribe.labels", text))?,
+        pace: Pace::asked(subscribe.max_rate, subscribe.conflate)
+            .map_err(|text| Refusal::new(ErrorCode::BadValue, "subscribe.max_rate", text))?,
     })
 }
 

@@ -142,7 +142,8 @@ impl Link {
             return self.wait_for_room(line, context);
         }
         self.stall = None;
-        self.arm(clock::mono());
+        self.arm(clock::mono(), line.reader.beat());
+        line.armed_for = line.reader.beat();
         let late = self.timer.as_mut().poll(context).is_ready();
         let heard = !self.is_paused() && self.hear(line, context)?;
         if late && !heard {
@@ -263,13 +264,13 @@ impl Link {
         self.session.paused_until().is_some_and(|until| clock::mono() < until)
     }
 
-    /// Sets the timer to the earlier of the deadline and the end of a pause. A deadline that moved
+    /// Sets the timer to the earliest of the deadline, the end of a pause and the beat. A deadline that moved
     /// back is left to fire early: that is cheaper than to move the timer with every message.
-    fn arm(&mut self, now: Instant) {
+    fn arm(&mut self, now: Instant, beat: Option<Instant>) {
         let deadline =
             self.session.deadline().map_or(now, |at| clock::together(at, DEADLINES_EVERY));
         let pause = self.session.paused_until().filter(|until| *until > now);
-        let next = pause.map_or(deadline, |until| until.min(deadline));
+        let next = [pause, beat].into_iter().flatten().fold(deadline, Instant::min);
         let armed = self.timer.deadline().into_std();
         if self.timer.is_elapsed() || next < armed {
             self.timer.as_mut().reset(next.into());

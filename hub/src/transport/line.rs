@@ -22,6 +22,7 @@
 
 use std::sync::Arc;
 use std::task::{Context, Wake, Waker};
+use std::time::Instant;
 
 use futures_util::task::AtomicWaker;
 use parking_lot::{Mutex, MutexGuard};
@@ -34,8 +35,9 @@ use super::connection::End;
 use super::websocket::{self, Assembler, HEAD_BYTES_MAX};
 use super::wire::Wire;
 use crate::broker::channel::{PAGE_BYTES, PAGE_BYTES_AS_JSON};
-use crate::broker::reader::{Piece, gap};
+use crate::broker::reader::{Piece, Sifted, gap};
 use crate::broker::{Broker, Reader};
+use crate::clock;
 use crate::codec::{Encoding, Frame, Outbound, encode, outbound};
 use crate::mailbox::{Item, Mailbox, Taken};
 
@@ -62,6 +64,8 @@ pub(super) struct Line {
     pub(super) outbound: Outbound,
     pub(super) reader: Reader,
     pub(super) mailbox: Option<Arc<Mailbox>>,
+    /// The beat that the task's timer knows of.
+    pub(super) armed_for: Option<Instant>,
     /// Why the connection ends, as a publisher found; or that it has ended.
     end: Option<End>,
 }
@@ -86,6 +90,7 @@ impl Outlet {
             outbound: Outbound::new(Encoding::Protobuf, HEAD_BYTES_MAX),
             reader: Reader::default(),
             mailbox: None,
+            armed_for: None,
             end: None,
         };
         Arc::new(Self { shared, task: AtomicWaker::new(), line: Mutex::new(line) })
@@ -122,7 +127,8 @@ impl Outlet {
             return false;
         }
         match line.pump(self) {
-            Ok(pumped) => pumped == Pumped::Dry,
+            // Only the task has a timer.
+            Ok(pumped) => pumped == Pumped::Dry && line.reader.beat() == line.armed_for,
             Err(end) => {
                 line.end = Some(end);
                 false
@@ -199,15 +205,27 @@ impl Line {
         // While it lags the mailbox holds answers only, and they don't wait for a slow scan; else what
         // it holds comes after what is owed.
         if (!behind || self.reader.is_lagging())
+            && !self.reader.is_full()
             && let Some(mailbox) = &self.mailbox
             && mailbox.poll_take(context, BATCH_BYTES, taken).is_ready()
         {
-            return self.mail(broker, taken);
+            let closing = self.mail(broker, taken);
+            self.on_beat(broker);
+            return closing;
         }
-        if behind {
-            return self.owed(broker);
+        let closing = if behind { self.owed(broker) } else { None };
+        self.on_beat(broker);
+        closing
+    }
+
+    /// What waited for its subscription's beat.
+    fn on_beat(&mut self, broker: &Broker) {
+        let own = self.outbound.encoding();
+        while self.outbound.len() < BATCH_BYTES
+            && let Some((frame, encoding)) = self.reader.on_beat(clock::mono)
+        {
+            self.outbound.frame_as(encoding.unwrap_or(own), &frame, &broker.types);
         }
-        None
     }
 
     /// What is owed before the mailbox: recovered messages and pages of values.
@@ -223,7 +241,7 @@ impl Line {
         };
         while self.outbound.len() < BATCH_BYTES && self.reader.is_behind() {
             match self.reader.next(broker, &mailbox, page_bytes) {
-                Some(Piece::Message(frame)) => self.message(&frame, broker),
+                Some(Piece::Message(frame)) => self.message(&frame, false, broker),
                 Some(Piece::Snapshot { pattern, values, last, position }) => {
                     // A page is a message of its own, so that none passes the limit.
                     let content = self.reader.encoding_for(&pattern).unwrap_or(own);
@@ -239,10 +257,11 @@ impl Line {
     }
 
     /// A message that many receive, as this peer wants it.
-    fn message(&mut self, frame: &Frame, broker: &Broker) {
+    fn message(&mut self, frame: &Arc<Frame>, is_live: bool, broker: &Broker) {
         let own = self.outbound.encoding();
-        let content = self.reader.encoding_of(frame).unwrap_or(own);
-        self.outbound.frame_as(content, frame, &broker.types);
+        if let Sifted::Send(content) = self.reader.sift(broker, frame, is_live) {
+            self.outbound.frame_as(content.unwrap_or(own), frame, &broker.types);
+        }
     }
 
     /// What was in the mailbox; the code, if it says to close.
@@ -259,7 +278,7 @@ impl Line {
             match item {
                 Item::Message(frame) => {
                     broker.metrics.delivered.inc();
-                    self.message(frame, broker);
+                    self.message(frame, true, broker);
                 }
                 Item::Answer(envelope) => self.outbound.envelope(envelope),
             }

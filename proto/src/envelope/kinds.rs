@@ -198,7 +198,7 @@ messages! {
     /// Asks for what channels carry.
     Subscribe {
         pattern: &'a str = 1, since: Option<Position<'a>> = 2, snapshot: bool = 3,
-        encoding: Encoding = 4,
+        encoding: Encoding = 4, labels: &'a str = 5, max_rate: u32 = 6, conflate: bool = 7,
     }
     /// Ends a subscription.
     Unsubscribe { pattern: &'a str = 1, }

@@ -13,6 +13,7 @@ const TELEMETRY: &str = "devices.lamp-1.telemetry";
 const RULE: &str = "[[channel]]
 pattern = \"site.*\"
 types = [\"lighting.v1.LampSample\"]
+history = 8
 undecodable = \"quarantine\"
 ";
 /// A length that goes beyond the end.
@@ -98,7 +99,9 @@ async fn what_can_not_be_decoded_stops_no_reader_over_http_and_is_shown_in_quara
 
 /// What stands in `payload`.
 fn bytes(message: &Value) -> Vec<u8> {
-    STANDARD.decode(message["payload"].as_str().expect("a payload")).expect("base64")
+    STANDARD
+        .decode(message["payload"].as_str().unwrap_or_else(|| panic!("{message}")))
+        .expect("base64")
 }
 
 /// The report's number, where the message itself came.

@@ -87,6 +87,34 @@ async fn fault_12_one_subscriber_can_not_be_encoded_for_the_others_receive_and_i
     assert!(hub.metric("lamplighter_not_converted_total").await >= 10.0);
 }
 
+/// What can't be converted is counted where it is tried, so the count tells how often it was.
+#[tokio::test]
+async fn a_message_is_converted_once_a_form_and_not_once_a_subscriber() {
+    let hub = Hub::in_memory().await;
+    let mut sender = Person::operator(&hub).await;
+    let (mut texts, mut binaries) = (Vec::new(), Vec::new());
+    for _ in 0..20 {
+        let mut text = greeted(&hub).await;
+        say(&mut text, 2, "subscribe", &json!({ "pattern": "city.raw" })).await;
+        heard(&mut text, "ack").await;
+        texts.push(text);
+        let mut binary = Person::viewer(&hub).await;
+        let asked = Subscribe { snapshot: false, ..wish("city.raw", Encoding::Json) };
+        binary.wish(asked).await;
+        binaries.push(binary);
+    }
+    for number in 0..5 {
+        sender.publish("city.raw", vec![number]).await.expect("any bytes");
+    }
+    for (text, binary) in texts.iter_mut().zip(&mut binaries) {
+        for _ in 0..5 {
+            assert!(heard(text, "message").await["problem"].is_string());
+            assert!(!binary.message().await.problem.is_empty());
+        }
+    }
+    assert_eq!(hub.metric("lamplighter_not_converted_total").await, 10.0, "5 messages, 2 forms");
+}
+
 #[tokio::test]
 async fn fault_13_an_empty_payload_and_two_types_on_a_channel_are_json_of_their_own() {
     let hub = Hub::in_memory().await;

@@ -4,10 +4,12 @@
 use std::fs;
 use std::path::Path;
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
-use tests::Hub;
 use tests::cli::Cli;
+use tests::deadline::until;
 use tests::http::Http;
+use tests::{Hub, PATIENCE};
 
 use crate::{BIN, BINS, fleet};
 
@@ -123,6 +125,29 @@ async fn schemas_are_in_an_export_come_back_with_it_and_are_merged_as_wholes() {
     let merged = second.http().get("/v1/schemas").await.json();
     assert_eq!(merged["schemas"], json!([kept, whole["schemas"][1]]), "its own stays whole");
     assert!(fs::read_to_string(&file).expect("text").contains("\"table\":\"schema\""));
+}
+
+#[tokio::test]
+async fn a_rule_that_names_an_added_type_is_taken_up_by_a_reload() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = folder.path().join("hub.toml");
+    fs::write(&config, "").expect("ours");
+    let hub = Hub::builder().memory().config(&config).start().await;
+    let http = hub.http();
+    let added = http.post_bytes("/v1/schemas?name=fleet", KIND, fleet(BIN)).await;
+    assert_eq!(added.status, 201, "{}", added.body);
+    fs::write(&config, BINS).expect("ours");
+    let pid = Pid::from_raw(hub.pid()).expect("never 0");
+    kill_process(pid, Signal::HUP).expect("it is ours");
+    let taken = async || {
+        let count = hub.metric("lamplighter_reloads_total{result=\"Done\"}").await;
+        (count >= 1.0).then_some(())
+    };
+    until(PATIENCE, "the rule is taken up", taken).await;
+    let data = json!({ "id": "a", "fill_pct": 7 });
+    let put = http.call("PUT", "/v1/channels/site.1.bins", &[], &data).await;
+    assert_eq!(put.status, 200, "{}", put.body);
+    assert_eq!(http.get("/v1/channels/site.1.bins").await.json()["data"], data);
 }
 
 fn text(path: &Path) -> &str {

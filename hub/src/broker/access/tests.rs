@@ -53,6 +53,8 @@ fn a_reader_with_labels_gets_only_what_is_of_its_devices_also_when_labels_change
         since: None,
         snapshot: true,
         encoding: None,
+        labels: None,
+        pace: None,
     };
     let mut reader = crate::broker::Reader::default();
     let beginning = bench.broker.subscribe(&wanted, &north.mailbox).expect("there is room");
@@ -102,6 +104,8 @@ fn what_waits_for_a_session_that_ends_is_not_delivered() {
         since: None,
         snapshot: false,
         encoding: None,
+        labels: None,
+        pace: None,
     };
     bench.broker.subscribe(&wanted, &viewer.mailbox).expect("there is room");
     bench.put("city.news");

@@ -131,7 +131,7 @@ impl Dashboard {
     fn watch(life: &Life) -> Self {
         let mailbox = life.broker.new_mailbox(&dashboard());
         let pattern = ChannelPattern::parse("fleet.*").expect("valid");
-        let wanted = Subscription { pattern, since: None, snapshot: false, encoding: None };
+        let wanted = Subscription::of(pattern);
         life.broker.subscribe(&wanted, &mailbox).expect("there is room");
         Self { mailbox, last: FleetProgress::default(), heard: 0 }
     }

@@ -8,6 +8,7 @@ use proto::envelope::ErrorCode;
 use serde::de::{Deserialize, Deserializer, Error as _};
 use utoipa::IntoParams;
 
+use crate::codec::request::{Pace, check_labels};
 use crate::codec::{Encoding, Refusal};
 use crate::http::devices::bad;
 use crate::http::problem::Problem;
@@ -37,6 +38,12 @@ pub struct ReadQuery {
     /// A selector: only channels of devices that it means.
     #[param(example = "street='Queen St'")]
     labels: Option<String>,
+    /// Beats a second, 1 to 100: of each channel and type, the newest message of a beat comes.
+    #[param(value_type = Option<u32>, minimum = 0, maximum = 100)]
+    max_rate: Option<String>,
+    /// Whether of what waits only the newest message of each channel and type comes.
+    #[param(value_type = Option<bool>)]
+    conflate: Option<String>,
     /// How values are written: `json` as `data`, or `protobuf` as `payload` in base64; `json` if not said.
     #[param(pattern = "^(json|protobuf)$")]
     encoding: Option<String>,
@@ -56,9 +63,14 @@ impl<'de> Deserialize<'de> for ReadQuery {
                 "since" => (&mut query.since, "since"),
                 "snapshot" => (&mut query.snapshot, "snapshot"),
                 "labels" => (&mut query.labels, "labels"),
+                "max_rate" => (&mut query.max_rate, "max_rate"),
+                "conflate" => (&mut query.conflate, "conflate"),
                 "encoding" => (&mut query.encoding, "encoding"),
                 _ => {
-                    const KNOWN: &[&str] = &["pattern", "since", "snapshot", "labels", "encoding"];
+                    const KNOWN: &[&str] = &[
+                        "pattern", "since", "snapshot", "labels", "max_rate", "conflate",
+                        "encoding",
+                    ];
                     return Err(D::Error::unknown_field(&key, KNOWN));
                 }
             };
@@ -81,6 +93,8 @@ pub struct Ask {
     pub snapshot: Option<bool>,
     /// Of which devices.
     pub labels: Option<Selector>,
+    /// How often; none: every message.
+    pub pace: Option<Pace>,
     /// How values are written.
     pub encoding: Encoding,
 }
@@ -93,10 +107,16 @@ impl Ask {
     /// Names the key that is unknown or wrong.
     pub fn read(query: &ReadQuery, headers: &HeaderMap) -> Result<Self, Problem> {
         let since = query.since.as_deref().map(|text| position(text, "since")).transpose()?;
-        let labels = query.labels.as_deref().map(selector).transpose()?;
-        let snapshot = query.snapshot.as_deref().map(flag).transpose()?;
+        let labels = check_labels(query.labels.as_deref().unwrap_or_default());
+        let labels = labels.map_err(|text| bad(text).at("labels"))?;
+        let snapshot = query.snapshot.as_deref().map(|text| flag(text, "snapshot")).transpose()?;
+        let conflate = query.conflate.as_deref().map(|text| flag(text, "conflate")).transpose()?;
+        let rate = query.max_rate.as_deref().map_or(Some(0), |text| number(text));
+        let rate = rate.and_then(|rate| u32::try_from(rate).ok()).unwrap_or(u32::MAX);
+        let pace = Pace::asked(rate, conflate.unwrap_or_default());
+        let pace = pace.map_err(|text| bad(text).at("max_rate"))?;
         let encoding = query.encoding.as_deref().map_or(Ok(Encoding::Json), encoding)?;
-        let mut ask = Self { patterns: Vec::new(), since, snapshot, labels, encoding };
+        let mut ask = Self { patterns: Vec::new(), since, snapshot, labels, pace, encoding };
         for pattern in &query.pattern {
             ask.add(pattern)?;
         }
@@ -145,11 +165,11 @@ fn number(text: &str) -> Option<u64> {
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }
 
-fn flag(text: &str) -> Result<bool, Problem> {
+fn flag(text: &str, field: &'static str) -> Result<bool, Problem> {
     match text {
         "true" => Ok(true),
         "false" => Ok(false),
-        _ => Err(bad("takes `true` or `false`").at("snapshot")),
+        _ => Err(bad("takes `true` or `false`").at(field)),
     }
 }
 
@@ -159,16 +179,6 @@ fn encoding(text: &str) -> Result<Encoding, Problem> {
         "protobuf" => Ok(Encoding::Protobuf),
         _ => Err(bad("takes `json` or `protobuf`").at("encoding")),
     }
-}
-
-fn selector(text: &str) -> Result<Selector, Problem> {
-    let selector = Selector::parse(text).map_err(|error| bad(error.to_string()).at("labels"))?;
-    // A stream learns of changed registrations, and not of each report that would change its choice.
-    if !selector.is_of_registrations() {
-        let detail = "takes labels, `id` and `profile`; what devices report changes all the time";
-        return Err(bad(detail).at("labels"));
-    }
-    Ok(selector)
 }
 
 /// How long `Prefer: wait=…` asks to wait (RFC 7240), at most [`WAIT_MAX`]. What can't be read is

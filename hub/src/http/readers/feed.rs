@@ -21,13 +21,16 @@ use tokio::time::Sleep;
 
 use super::Seat;
 use super::ask::Ask;
-use super::filter::Filter;
 use crate::broker::channel::PAGE_BYTES_AS_JSON;
-use crate::broker::reader::{Piece, gap};
+use crate::broker::filter::Filter;
+use crate::broker::reader::{Choice, Piece, gap};
+use crate::broker::shape::{Shape, newest};
 use crate::broker::subscribe::Beginning;
 use crate::broker::{Broker, Reader};
+use crate::clock;
 use crate::codec::{Frame, LiveTypes, Refusal};
 use crate::mailbox::{Item, Lag, Taken};
+use crate::metrics::Drop as Dropped;
 
 /// What is joined into one piece of an answer.
 pub const BATCH_BYTES: usize = 16 * 1024;
@@ -89,6 +92,9 @@ pub struct Feed {
     seat: Seat,
     reader: Reader,
     filter: Option<Filter>,
+    shape: Option<Shape>,
+    /// Until what waits for its beat is to be written.
+    beat: Option<Pin<Box<Sleep>>>,
     taken: Taken,
     /// Until the credential ends by itself, if it does.
     expiry: Option<Pin<Box<Sleep>>>,
@@ -122,19 +128,24 @@ impl Feed {
         };
         let mut reader = Reader::default();
         let mut recovered = beginning.recovered;
+        if ask.pace.is_some() {
+            recovered = recovered.map(newest);
+        }
         for pattern in &ask.patterns {
             // What was missed stands in one list, in order, with the first.
             let recovered = recovered.take();
             let snapshot = beginning.snapshot;
             let position = beginning.position;
-            // How the content is written is the sheet's affair.
-            let encoding = None;
-            reader.begin(pattern, Beginning { position, recovered, snapshot, encoding });
+            // How the content is written is the sheet's affair, and what of it the feed's.
+            let choice = Choice::default();
+            reader.begin(pattern, Beginning { position, recovered, snapshot, choice });
         }
-        let filter = ask.labels.map(|selector| Filter::new(broker, selector));
+        let filter = ask.labels.map(Filter::new);
+        let shape = ask.pace.map(Shape::new);
         let expiry = seat.ends.map(|ends| Box::pin(tokio::time::sleep_until(ends.into())));
         let (taken, reached, owed_to) = (Taken::default(), None, begun.position.offset);
-        let feed = Self { seat, reader, filter, taken, expiry, reached, owed_to };
+        let beat = None;
+        let feed = Self { seat, reader, filter, shape, beat, taken, expiry, reached, owed_to };
         Ok((feed, begun))
     }
 
@@ -182,7 +193,7 @@ impl Feed {
             }
             let broker = self.seat.broker.clone();
             match self.reader.next(&broker, &self.seat.peer.mailbox, PAGE_BYTES_AS_JSON) {
-                Some(Piece::Message(frame)) => self.message(&frame, sheet),
+                Some(Piece::Message(frame)) => self.message(&frame, false, sheet),
                 Some(Piece::Snapshot { pattern, mut values, last, position }) => {
                     if last {
                         self.owed_to = self.owed_to.max(position.offset);
@@ -191,7 +202,7 @@ impl Feed {
                         self.reached = Some(self.owed_to);
                     }
                     if let Some(filter) = &mut self.filter {
-                        values.retain(|value| filter.passes(value.message().channel));
+                        values.retain(|value| filter.passes(&broker, value.message().channel));
                     }
                     let page = Page { pattern: pattern.as_str(), values: &values, last, position };
                     if last || !page.values.is_empty() {
@@ -217,13 +228,33 @@ impl Feed {
             return Poll::Ready(Some(code));
         }
         let mut taken = std::mem::take(&mut self.taken);
-        let ready = self.seat.peer.mailbox.poll_take(context, BATCH_BYTES, &mut taken).is_ready();
+        let ready = !self.shape.as_ref().is_some_and(Shape::is_full)
+            && self.seat.peer.mailbox.poll_take(context, BATCH_BYTES, &mut taken).is_ready();
         if ready {
             self.mail(&taken, sheet);
         }
-        let close = taken.close;
+        let close = if ready { taken.close } else { None };
         self.taken = taken;
-        if ready { Poll::Ready(close) } else { Poll::Pending }
+        let before = sheet.len();
+        self.on_beat(context, sheet);
+        if ready || sheet.len() > before { Poll::Ready(close) } else { Poll::Pending }
+    }
+
+    /// Writes what waited for its beat; where that is still to come, the task is woken then.
+    fn on_beat(&mut self, context: &mut Context<'_>, sheet: &mut impl Sheet) {
+        while sheet.len() < BATCH_BYTES
+            && let Some(frame) = self.shape.as_mut().and_then(|shape| shape.next(clock::mono()))
+        {
+            self.write(&frame, sheet);
+        }
+        let Some(at) = self.shape.as_ref().and_then(Shape::beat) else { return };
+        let beat = self.beat.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(at.into())));
+        if beat.deadline().into_std() != at {
+            beat.as_mut().reset(at.into());
+        }
+        if beat.as_mut().poll(context).is_ready() {
+            context.waker().wake_by_ref();
+        }
     }
 
     /// The next piece of a stream that doesn't end by itself: what is owed, then the mailbox.
@@ -269,7 +300,7 @@ impl Feed {
         }
         for item in &taken.items {
             match item {
-                Item::Message(frame) => self.message(frame, sheet),
+                Item::Message(frame) => self.message(frame, true, sheet),
                 // Nobody can ask for anything here.
                 Item::Answer(_) => {}
             }
@@ -279,18 +310,39 @@ impl Feed {
         }
     }
 
-    fn lag(&mut self, lag: Lag, sheet: &mut impl Sheet) {
+    fn lag(&mut self, mut lag: Lag, sheet: &mut impl Sheet) {
+        // What waits for its beat would come after newer values.
+        if let Some((lowest, count)) = self.shape.as_mut().and_then(Shape::clear) {
+            lag.from = lag.from.min(lowest);
+            lag.dropped += count;
+        }
         let envelope = self.reader.lag(&self.seat.broker, lag);
         sheet.gap(&envelope);
     }
 
-    /// A message in its order: the reader has everything up to it.
-    fn message(&mut self, frame: &Arc<Frame>, sheet: &mut impl Sheet) {
-        self.reached = Some(frame.offset());
-        let channel_passes = |filter: &mut Filter| filter.passes(frame.message().channel);
-        if self.filter.as_mut().is_none_or(channel_passes) {
-            self.seat.broker.metrics.delivered.inc();
-            sheet.message(frame, &self.seat.broker.types, self.reached);
+    /// A message in its order. One that was missed waits for no beat: the position is behind it already.
+    fn message(&mut self, frame: &Arc<Frame>, is_live: bool, sheet: &mut impl Sheet) {
+        let broker = &self.seat.broker;
+        let channel = || frame.message().channel;
+        let passes = |filter: &mut Filter| filter.passes(broker, channel());
+        let is_wanted = self.filter.as_mut().is_none_or(passes);
+        match self.shape.as_mut().filter(|_| is_live) {
+            None if is_wanted => self.write(frame, sheet),
+            Some(shape) if is_wanted => {
+                if shape.offer(frame) {
+                    broker.metrics.dropped(Dropped::Conflated, 1);
+                }
+            }
+            // What waits has to come before a position that is behind it.
+            Some(shape) if !shape.is_idle() => {}
+            Some(_) | None => self.reached = Some(frame.offset()),
         }
+    }
+
+    /// A message that is wanted: the reader has everything up to it.
+    fn write(&mut self, frame: &Frame, sheet: &mut impl Sheet) {
+        self.reached = Some(frame.offset());
+        self.seat.broker.metrics.delivered.inc();
+        sheet.message(frame, &self.seat.broker.types, self.reached);
     }
 }

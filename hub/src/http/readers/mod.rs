@@ -37,8 +37,6 @@ use crate::metrics::Limit;
 
 pub mod ask;
 
-pub mod filter;
-
 pub mod feed;
 
 pub mod pieces;

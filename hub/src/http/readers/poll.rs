@@ -26,6 +26,7 @@ use super::ask::{Ask, ReadQuery, position_text, wait};
 use super::feed::{Feed, Page, Pulled, Sheet};
 use super::pieces::{Pieces, Source};
 use super::{Seat, closed};
+use crate::codec::request::Pace;
 use crate::codec::{Encoding, Frame, LiveTypes};
 use crate::http::Api;
 use crate::http::auth::Person;
@@ -64,13 +65,17 @@ pub async fn poll(
     headers: HeaderMap,
     Params(query): Params<ReadQuery>,
 ) -> Result<Response, Problem> {
-    let ask = Ask::read(&query, &headers)?;
+    let mut ask = Ask::read(&query, &headers)?;
     let patience = wait(&headers);
+    // Who comes back has been given something just now: the next beat is still to come.
+    let beat = ask.pace.filter(|_| ask.since.is_some()).map_or(Duration::ZERO, Pace::every);
+    ask.pace = ask.pace.and(Some(Pace::CONFLATED));
     let snapshot = ask.snapshot.unwrap_or(true);
     let seat = Seat::take(&api, &person.0, &ask.patterns)?;
     let encoding = ask.encoding;
     let (mut feed, begun) = Feed::begin(seat, ask, snapshot)?;
     let mut sheet = Document::new(begun.recovered, encoding);
+    tokio::time::sleep(beat.min(patience.unwrap_or_default())).await;
     let pulled = feed.pull_owed(&mut sheet);
     if pulled == Pulled::Done && !begun.snapshot && !sheet.has_messages() {
         await_message(&mut feed, &mut sheet, patience.unwrap_or_default()).await?;

@@ -217,8 +217,7 @@ impl Life {
     /// Names of the channels in a snapshot, in its order.
     pub(crate) fn snapshot_with(&self, pattern: &str, mailbox: &Arc<Mailbox>) -> Vec<String> {
         let pattern = ChannelPattern::parse(pattern).expect("valid");
-        let wanted =
-            Subscription { pattern: pattern.clone(), since: None, snapshot: true, encoding: None };
+        let wanted = Subscription { snapshot: true, ..Subscription::of(pattern.clone()) };
         let beginning = self.broker.subscribe(&wanted, mailbox).expect("there is room");
         let mut reader = Reader::default();
         reader.begin(&pattern, beginning);

@@ -4,11 +4,10 @@
 //! registry once a device and change, and not once a message.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use proto::channels;
 
-use crate::broker::Broker;
+use super::Broker;
 use crate::selector::Selector;
 
 /// Verdicts that one reader remembers; beyond that others are looked up each time.
@@ -17,7 +16,6 @@ const VERDICTS_MAX: usize = 4_096;
 /// One reader's choice.
 #[derive(Debug)]
 pub struct Filter {
-    broker: Arc<Broker>,
     selector: Selector,
     verdicts: HashMap<Box<str>, Verdict>,
 }
@@ -30,23 +28,23 @@ struct Verdict {
 
 impl Filter {
     /// Nothing is known yet.
-    pub fn new(broker: Arc<Broker>, selector: Selector) -> Self {
-        Self { broker, selector, verdicts: HashMap::new() }
+    pub fn new(selector: Selector) -> Self {
+        Self { selector, verdicts: HashMap::new() }
     }
 
     /// Whether a message of this channel is for the reader. Channels that belong to no device are not.
     /// The registration of a device that was meant and is no more goes through, so that the reader
     /// sees it leave.
-    pub fn passes(&mut self, channel: &str) -> bool {
+    pub fn passes(&mut self, broker: &Broker, channel: &str) -> bool {
         let Some(device) = channels::device_of(channel) else { return false };
         let before = self.verdicts.get(device).copied();
-        let generation = self.broker.registry_generation();
+        let generation = broker.registry_generation();
         if let Some(verdict) = before
             && verdict.generation == generation
         {
             return verdict.is_meant;
         }
-        let is_meant = self.broker.is_meant(device, &self.selector);
+        let is_meant = broker.is_meant(device, &self.selector);
         self.remember(device, Verdict { is_meant, generation });
         let leaves = before.is_some_and(|before| before.is_meant) && is_registration(channel);
         is_meant || leaves
