@@ -11,7 +11,7 @@ const KINDS = { publish, send, cancel };
 /** What HTTP calls otherwise, and what it means if it names nothing. */
 const FIELDS = {
   publish: { name: 'channel', BAD_VALUE: 'data', NOT_PERMITTED: 'channel', 'If-Match': 'instead', CONFLICT: 'instead' },
-  send: { NOT_PERMITTED: 'send' },
+  send: { NOT_PERMITTED: 'device' },
   cancel: { id: 'command' },
 };
 const COMMAND_ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
@@ -75,7 +75,7 @@ function refuseOthers(kind, rest) {
 /** The same error with its field named as the protocol does, as in `send.device`. */
 function named(kind, error) {
   const { [error.field || error.code]: known = error.field } = FIELDS[kind];
-  const isWhole = known === '' || known === kind || known.includes('.');
+  const isWhole = known === '' || known.includes('.');
   error.field = isWhole ? known : `${kind}.${known}`;
   return error;
 }

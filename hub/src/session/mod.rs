@@ -326,9 +326,13 @@ impl Open {
             Request::Cancel(command) if self.identity.commands() => Ok(Effect::Cancel(command)),
             Request::Report(report) if self.device().is_some() => Ok(Effect::Report(report)),
             Request::Ready if self.device().is_some() => Ok(Effect::Ready),
-            Request::Send(_) | Request::Cancel(_) if self.device().is_none() => {
+            Request::Send(_) if self.device().is_none() => {
                 let text = "this identity may not command the device";
-                Ok(Effect::Refuse(not_permitted("send", text)))
+                Ok(Effect::Refuse(not_permitted("send.device", text)))
+            }
+            Request::Cancel(_) if self.device().is_none() => {
+                let text = "this identity may not command any device";
+                Ok(Effect::Refuse(not_permitted("cancel.command", text)))
             }
             // A device's credential in a person's hands, or the reverse; nobody slips so.
             Request::Send(_) | Request::Cancel(_) | Request::Report(_) | Request::Ready => {

@@ -36,7 +36,7 @@ const REFUSED: &[&str] = &[
 /// What is refused to somebody who may only look.
 const LOOKING: &[&str] = &[
     "publish: NOT_PERMITTED publish.channel",
-    "send: NOT_PERMITTED send",
+    "send: NOT_PERMITTED send.device",
     "cancel: NOT_PERMITTED cancel.command",
     "subscribe: BAD_CHANNEL subscribe.pattern",
 ];
