@@ -12,6 +12,12 @@
 import { Emitter } from './emitter.js';
 import { deviceOf, matches, registrationOf, selector } from './names.js';
 
+/**
+ * ms that a value may be missing after a snapshot before it counts as gone: one that changed while the
+ * snapshot was read isn't in it, but comes as a message.
+ */
+const DOUBT_MS = 3_000;
+
 export class Collection extends Emitter {
   #hub;
   #subscription;
@@ -21,11 +27,15 @@ export class Collection extends Emitter {
   #held = new Map();
   #shown = new Map();
   #devices = new Map();
-  #unconfirmed = null;
+  /** Values that the snapshot of everything, or what follows it, has not shown again yet. */
+  #unconfirmed = new Set();
+  #doubtMs;
+  #timer = null;
   #isReady = false;
 
-  constructor(hub, { pattern, where = null }) {
+  constructor(hub, { pattern, where = null }, doubtMs = DOUBT_MS) {
     super();
+    this.#doubtMs = doubtMs;
     this.#hub = hub;
     this.#pattern = pattern;
     this.#where = typeof where === 'string' ? selector(where) : where;
@@ -64,6 +74,7 @@ export class Collection extends Emitter {
   }
 
   close() {
+    clearTimeout(this.#timer);
     this.#subscription.close();
   }
 
@@ -72,10 +83,11 @@ export class Collection extends Emitter {
     on('reload', (event) => this.emit('reload', event));
     on('begin', ({ full }) => {
       // Only a snapshot of everything shows by silence that something is gone.
-      this.#unconfirmed = full ? new Set(this.#held.keys()) : null;
+      if (full) this.#unconfirmed = new Set(this.#held.keys());
+      clearTimeout(this.#timer);
     });
     on('value', (value) => this.#take(value));
-    on('known', (value) => this.#unconfirmed?.delete(keyOf(value)));
+    on('known', (value) => this.#unconfirmed.delete(keyOf(value)));
     on('message', (value) => this.#take(value));
     on('end', () => this.#complete());
     on('refused', (error) => this.emit('error', error));
@@ -83,7 +95,7 @@ export class Collection extends Emitter {
 
   #take(value) {
     const key = keyOf(value);
-    this.#unconfirmed?.delete(key);
+    this.#unconfirmed.delete(key);
     if (this.#where && value.channel.endsWith('.registration')) this.#register(value);
     if (!matches(this.#pattern, value.channel)) return;
     const item = new Item(value, this.#hub);
@@ -121,13 +133,21 @@ export class Collection extends Emitter {
   }
 
   #complete() {
-    for (const key of this.#unconfirmed ?? []) {
-      this.#held.delete(key);
-      this.#hide(key);
-    }
-    this.#unconfirmed = null;
     this.#isReady = true;
     this.emit('snapshot', { items: this.items });
+    if (this.#unconfirmed.size > 0) this.#doubt();
+  }
+
+  #doubt() {
+    this.#timer = setTimeout(() => {
+      // Who is away hears nothing of anything.
+      if (!this.#subscription.isAnswered) return this.#doubt();
+      for (const key of this.#unconfirmed) {
+        this.#held.delete(key);
+        this.#hide(key);
+      }
+      this.#unconfirmed.clear();
+    }, this.#doubtMs);
   }
 }
 

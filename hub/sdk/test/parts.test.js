@@ -143,7 +143,7 @@ function collection(where) {
   const subscription = new Subscription(['devices.*.telemetry', 'devices.*.registration']);
   subscription.close = () => {};
   const hub = { nowMs: () => 5_000, subscribe: () => subscription };
-  const lamps = new Collection(hub, { pattern: 'devices.*.telemetry', where });
+  const lamps = new Collection(hub, { pattern: 'devices.*.telemetry', where }, 1);
   const events = [];
   for (const name of ['snapshot', 'enter', 'update', 'leave', 'reload']) {
     lamps.on(name, ({ item, items }) => events.push(`${name} ${item?.device ?? items?.length ?? ''}`.trim()));
@@ -178,12 +178,20 @@ test('a collection shows the devices that are meant, and sees them leave and com
   assert.equal(lamps.size, 0);
 });
 
-test('after a restart what is gone leaves, and what is the same is left in peace', () => {
+test('after a restart what is gone leaves, what is the same is left in peace, and what changes meanwhile, too', async () => {
   const { subscription, events } = collection(null);
-  begin(subscription, [lamp('l1', 1), lamp('l2', 2)]);
+  begin(subscription, [lamp('l1', 1), lamp('l2', 2), lamp('l4', 4)]);
   subscription.lost();
   begin(subscription, [lamp('l1', 1), lamp('l3', 3)], '8', at('7', 50));
-  assert.deepEqual(events, ['snapshot 2', 'reload', 'enter l3', 'leave l2', 'snapshot 2']);
+  // It changed while the snapshot was read, so it isn't in it.
+  subscription.message(lamp('l4', 51));
+  assert.deepEqual(events, ['snapshot 3', 'reload', 'enter l3', 'snapshot 4', 'update l4']);
+  subscription.lost();
+  await turn();
+  assert.equal(events.length, 5, 'nobody is gone because the hub is');
+  subscription.acked('devices.*.telemetry', at('8', 51), { recovered: true, asked: at('8', 51), follows: false });
+  await turn();
+  assert.deepEqual(events.slice(5), ['leave l2']);
 });
 
 test('a gap is told, and only what changed is told after it', () => {
