@@ -15,6 +15,7 @@ use proto::json::Types;
 use super::channel::Channels;
 use super::commands::Desk;
 use super::devices::{Device, Devices, Registration};
+use super::light::Lights;
 use super::loading::Loading;
 use super::registry::operation;
 use super::room::Room;
@@ -76,6 +77,8 @@ impl Broker {
             Err(error) => skip("command", &error, &mut restored.unreadable),
         })?;
         let fleets = super::fleet::restore(&settings, store, now, &ledger, &mut restored)?;
+        let types = Types::built_in();
+        let lights = Lights::restore(store, &types, devices.keys(), &mut restored)?;
         let mut sequence = Sequence::start(random_epoch(), ceiling(store)?);
         let (offset, _) = sequence.advance();
         let restart = Restart { offset, unix_ms: now.unix_ms };
@@ -83,7 +86,7 @@ impl Broker {
         let audit = audit::Stored::read(&*store.records())?.chain(settings.audit);
         let broker = Self {
             metrics,
-            types: Arc::new(Types::built_in()),
+            types: Arc::new(types),
             rules: ArcSwap::from_pointee(rules),
             channels: RwLock::new(Channels::to_be_loaded()),
             sequence: Mutex::new(sequence),
@@ -98,6 +101,7 @@ impl Broker {
             loading: Loading::new(store.records(), restart, restored),
             registry_generation: AtomicU64::new(0),
             audit: audit::Log::new(audit, store.records(), now),
+            lights,
             budget: Budget::new(settings.mailbox_total_bytes),
             next_mailbox: AtomicU64::new(1),
             settings: ArcSwap::from_pointee(settings),
@@ -224,6 +228,8 @@ pub fn check_record(record: &Operation) -> Result<(), String> {
             serde_json::from_slice::<Entry>(value).map(drop).map_err(|error| text(&error))
         }
         Table::Fleet => crate::fleet::Fleets::check(key, value).map_err(|error| text(&error)),
+        Table::Profile => super::profiles::check(key, value).map_err(|error| text(&error)),
+        Table::Override => super::overrides::check(key, value).map_err(|error| text(&error)),
         Table::Meta => Ok(()),
     }
 }

@@ -209,9 +209,13 @@ fn is_missing(records: &dyn Records, record: &Operation) -> Result<bool, StoreEr
         }
         // A device that is here keeps its token, and gets no second one.
         Table::Token => Ok(!has(records, table, key)? && !is_of_ours(records, record)?),
-        Table::Meta | Table::Command | Table::Fleet | Table::Device | Table::LastValue => {
-            Ok(!has(records, table, key)?)
-        }
+        Table::Meta
+        | Table::Command
+        | Table::Fleet
+        | Table::Device
+        | Table::LastValue
+        | Table::Override
+        | Table::Profile => Ok(!has(records, table, key)?),
     }
 }
 

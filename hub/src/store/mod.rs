@@ -83,11 +83,15 @@ pub enum Table {
     Token = b't',
     /// The records of the audit log, by their number.
     Audit = b'a',
+    /// Profiles of light, by their names.
+    Profile = b'p',
+    /// Overrides, by their devices.
+    Override = b'o',
 }
 
 impl Table {
     /// All tables.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::Meta,
         Self::LastValue,
         Self::Command,
@@ -95,6 +99,8 @@ impl Table {
         Self::Device,
         Self::Token,
         Self::Audit,
+        Self::Profile,
+        Self::Override,
     ];
 
     /// The first byte of every stored key of this table.
