@@ -33,10 +33,17 @@ sim_on=()
 hub_settings=("${HUB_SETTINGS[@]}")
 listen_tls=127.0.0.1:0
 listen_plain=127.0.0.1:0
+# Names of scenarios; all of them if there are none.
+chosen=()
 
 fail() {
     echo "bench: $1" >&2
     exit 1
+}
+
+# Whether this scenario was asked for.
+wanted() {
+    ((${#chosen[@]} == 0)) || [[ " ${chosen[*]} " == *" $1 "* ]]
 }
 
 note() {
@@ -128,6 +135,7 @@ measure() {
 # A scenario with a hub of its own.
 scenario() {
     local name=$1 scheme=$2 began=$SECONDS
+    wanted "$name" || return 0
     shift 2
     note "$name …"
     start_hub "$work/$name"
@@ -195,6 +203,7 @@ value_of() {
 # and a number.
 row() {
     local name=$1 bench=$2 figure=$3 title=$4 label=$5 unit=$6 relation=$7 mark=${8:-} value
+    wanted "$name" || return 0
     value=$(value_of "$name" "$bench" "$figure")
     printf '%s\t%s\t%s\t%s\t%s\t%s\n' "$title" "$label" "${value:-?}" "$unit" "$relation" "$mark"
 }
@@ -268,6 +277,7 @@ prepare() {
 # After them: `rows` says what is in the table.
 report() {
     rows >"$work/table"
+    [[ -s $work/table ]] || fail "no scenario is called ${chosen[*]}"
     echo
     print_table
     print_json >"$JSON"

@@ -188,11 +188,6 @@ crowd_rows() {
     row crowd "$whole" 'lost connections' "$title" 'lost connections' '' '<=' 0
 }
 
-# Whether this one was asked for.
-wanted() {
-    ((${#chosen[@]} == 0)) || [[ " ${chosen[*]} " == *" $1 "* ]]
-}
-
 chosen=("$@")
 crowd_hubs=()
 crowd_loads=()

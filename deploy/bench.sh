@@ -8,8 +8,9 @@
 # that could not be measured are: exit code 1.
 #
 # BIN is the folder of the programs hub and device-sim; `make bench` sets it. A copy of the table goes
-# to bench.json beside that folder, with all rows of device-sim as they came. What takes longer is in
-# bench-long.sh.
+# to bench.json beside that folder, with all rows of device-sim as they came. Names after the script choose
+# among the scenarios, as in `bench.sh events list`; their table goes to bench-some.json. What takes longer is
+# in bench-long.sh.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export LC_ALL=C
@@ -152,6 +153,8 @@ NOTES='[1] 1,400,000 deliveries a second from one core.
 
 CONNECTS=4000
 
+chosen=("$@")
+((${#chosen[@]} == 0)) || JSON=$(dirname "$BIN")/bench-some.json
 prepare
 connections=$(connections_of "$CONNECTIONS_WISHED")
 ((connections > CONNECTIONS_FROM)) || fail "too few descriptors to measure idle connections"
@@ -181,5 +184,5 @@ scenario idle-wss wss idle --from "$CONNECTIONS_FROM" --to "$connections"
 hub_settings=("${HUB_SETTINGS[@]}" --set limits.ping_interval=1s)
 scenario wire ws wire
 hub_settings=("${HUB_SETTINGS[@]}")
-restarts "$VALUES"
+if wanted restart; then restarts "$VALUES"; fi
 report

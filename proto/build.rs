@@ -17,7 +17,11 @@ mod schemas {
     use protox::Compiler;
 
     const ROOT: &str = "schema";
-    const FILES: &[&str] = &["lamplighter/v1/envelope.proto", "lighting/v1/lighting.proto"];
+    const FILES: &[&str] = &[
+        "lamplighter/v1/envelope.proto",
+        "lamplighter/v1/light.proto",
+        "lighting/v1/lighting.proto",
+    ];
 
     pub(crate) fn compile() -> Result<(), Box<dyn std::error::Error>> {
         println!("cargo::rerun-if-changed={ROOT}");

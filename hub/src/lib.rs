@@ -13,6 +13,7 @@ pub mod selector;
 pub mod audit;
 pub mod fleet;
 pub mod ledger;
+pub mod light;
 pub mod mailbox;
 pub mod session;
 pub mod twin;

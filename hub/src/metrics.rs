@@ -30,6 +30,7 @@ pub enum Limit {
     MessageSize,
     Payload,
     PongTime,
+    Profiles,
     Schemas,
     SessionRate,
     Store,
@@ -131,9 +132,13 @@ pub struct Metrics {
     pub takeovers: Counter,
     pub audit_records: Counter,
     pub audit_left_out: Counter,
+    pub lights_evaluated: Counter,
+    pub lights_changed: Counter,
+    pub overrides_ended: Counter,
     pub channels: Gauge,
     pub devices_online: Gauge,
     pub http_readers: Gauge,
+    pub lights_waiting: Gauge,
     pub values_loading: Gauge,
     pub values_restored: Gauge,
     pub commits: Gauge,
@@ -172,9 +177,13 @@ impl Metrics {
             takeovers: Counter::default(),
             audit_records: Counter::default(),
             audit_left_out: Counter::default(),
+            lights_evaluated: Counter::default(),
+            lights_changed: Counter::default(),
+            overrides_ended: Counter::default(),
             channels: Gauge::default(),
             devices_online: Gauge::default(),
             http_readers: Gauge::default(),
+            lights_waiting: Gauge::default(),
             values_loading: Gauge::default(),
             values_restored: Gauge::default(),
             commits: Gauge::default(),
@@ -201,6 +210,11 @@ impl Metrics {
             self.http_readers.clone(),
         );
         registry.register("channels", "Channels in memory", self.channels.clone());
+        registry.register(
+            "lights_waiting",
+            "Devices whose light is to be looked at now or later",
+            self.lights_waiting.clone(),
+        );
         registry.register(
             "values_loading",
             "1 while stored last values are not all in memory",
@@ -248,6 +262,9 @@ impl Metrics {
             ("takeovers", "Sessions replaced by a newer one", &self.takeovers),
             ("audit_records", "Records of the audit log", &self.audit_records),
             ("audit_left_out", "Refusals not in the audit log", &self.audit_left_out),
+            ("lights_evaluated", "Looks at the layers of a device", &self.lights_evaluated),
+            ("lights_changed", "Lights that were published", &self.lights_changed),
+            ("overrides_ended", "Overrides that ended by themselves", &self.overrides_ended),
         ] {
             registry.register(name, help, counter.clone());
         }

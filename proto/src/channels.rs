@@ -93,6 +93,8 @@ channels! {
     FIRMWARE = "firmware", Device, ["lighting.v1.FirmwareStatus"];
     /// The configuration and calendar that the device should have.
     DESIRED = "desired", Operator, ["lighting.v1.DeviceConfig", "lighting.v1.Calendar"];
+    /// The light that it should show now, made out of all layers.
+    EFFECTIVE = "effective", Hub, ["lamplighter.v1.EffectiveLight"];
     /// Whether the device is connected.
     PRESENCE = "presence", Hub, ["lamplighter.v1.Presence"];
     /// The lives of the device's commands.

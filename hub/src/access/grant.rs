@@ -17,6 +17,8 @@ use super::scope::Scope;
 pub mod resource {
     /// Tokens of people and programs.
     pub const TOKENS: &str = "hub.tokens";
+    /// Profiles of light.
+    pub const PROFILES: &str = "hub.profiles";
     /// Who may do what.
     pub const ACCESS: &str = "hub.access";
     /// Descriptor sets.

@@ -37,9 +37,11 @@ pub enum Verb {
     CancelCommand,
     ChangeConfiguration,
     ChangeDevice,
+    ChangeProfile,
     ChangeSchema,
     Connect,
     Disconnect,
+    EndOverride,
     Export,
     /// Retention took records away.
     Forget,
@@ -47,12 +49,14 @@ pub enum Verb {
     IssueToken,
     Publish,
     RemoveDevice,
+    RemoveProfile,
     /// What only a device may say of a command.
     Report,
     /// An HTTP request that was refused; its object has method and path.
     Request,
     RevokeToken,
     SendCommand,
+    SetOverride,
     Subscribe,
 }
 
@@ -136,19 +140,23 @@ impl Verb {
             Self::CancelCommand => "cancel-command",
             Self::ChangeConfiguration => "change-configuration",
             Self::ChangeDevice => "change-device",
+            Self::ChangeProfile => "change-profile",
             Self::ChangeSchema => "change-schema",
             Self::Connect => "connect",
             Self::Disconnect => "disconnect",
+            Self::EndOverride => "end-override",
             Self::Export => "export",
             Self::Forget => "forget",
             Self::Import => "import",
             Self::IssueToken => "issue-token",
             Self::Publish => "publish",
             Self::RemoveDevice => "remove-device",
+            Self::RemoveProfile => "remove-profile",
             Self::Report => "report",
             Self::Request => "request",
             Self::RevokeToken => "revoke-token",
             Self::SendCommand => "send-command",
+            Self::SetOverride => "set-override",
             Self::Subscribe => "subscribe",
         }
     }

@@ -16,6 +16,8 @@ use crate::metrics::Limit;
 use crate::router::Audience;
 use crate::twin::{ChannelState, Keep, Rule};
 
+use super::light::Concern;
+
 /// One channel. Publishers to it take turns by its lock.
 #[derive(Debug)]
 pub struct Channel {
@@ -23,6 +25,8 @@ pub struct Channel {
     pub name: ChannelName,
     /// What it keeps.
     pub rule: Arc<Rule>,
+    /// What its values mean for the light of its device.
+    pub(crate) concern: Concern,
     pub(crate) inner: Mutex<Inner>,
 }
 
@@ -106,7 +110,8 @@ const _: () = assert!(
 impl Channel {
     /// A channel without values.
     pub(crate) fn new(name: ChannelName, rule: Arc<Rule>) -> Self {
-        Self { name, rule, inner: Mutex::default() }
+        let concern = Concern::of(&name);
+        Self { name, rule, concern, inner: Mutex::default() }
     }
 }
 

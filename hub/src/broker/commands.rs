@@ -296,6 +296,7 @@ impl Broker {
             Effect::Update(update) => {
                 self.say_update(now, &update, wakes);
                 super::fleet::note_update(desk, &update);
+                self.note_override(now, desk, &update);
             }
             Effect::Reply { token, answer } => {
                 match desk.replies.remove(&token) {

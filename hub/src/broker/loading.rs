@@ -195,11 +195,13 @@ impl Broker {
             }
         }
         drop(devices);
+        let lit = super::light::lit_devices(&run.channels);
         let is_last = next.is_none();
         let mut channels = self.channels.write();
         let added = channels.load(run.channels);
         channels.loaded_before(next);
         drop(channels);
+        self.lights.found(&lit);
         self.count_channels(added);
         self.metrics.values_restored.inc_by(i64::try_from(run.values).unwrap_or(i64::MAX));
         self.loading.runs.fetch_add(1, Ordering::Relaxed);
@@ -249,7 +251,9 @@ impl Broker {
             .read(|| stored::read_family(&*records, &self.rules(), loading.restart, family))
             .map_err(|error| loading.failed(error));
         let mut run = read?;
+        let lit = super::light::lit_devices(&run.channels);
         let added = self.channels.write().load(std::mem::take(&mut run.channels));
+        self.lights.found(&lit);
         self.count_channels(added);
         Ok(run)
     }

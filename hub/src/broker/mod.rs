@@ -10,12 +10,12 @@
 //!
 //! Read in this order: [`channel`], [`sequence`], [`publish`], [`subscribe`], [`reader`], [`devices`],
 //! [`presence`], [`registry`], [`revise`], [`listing`], `select`, [`schemas`], [`quarantine`], [`commands`],
-//! [`fleet_request`], [`fleet`], [`timeline`], `why`, [`credentials`], [`access`], [`audit`], [`export`], [`restore`],
-//! [`loading`], [`room`].
+//! [`fleet_request`], [`fleet`], [`layers`], [`light`], [`overrides`], [`profiles`], [`timeline`], `why`,
+//! [`credentials`], [`access`], [`audit`], [`export`], [`restore`], [`loading`], [`room`].
 //!
 //! # Locks
 //!
-//! Taken only in this order, each for a few lines: loading, ledger, devices, one channel (a subscription to
+//! Taken only in this order, each for a few lines: loading, ledger, devices, light, one channel (a subscription to
 //! several: all of them, in the order of their names), sequence, then a mailbox, or the audit log's chain and
 //! the store's pending batch. A channel and the sequence are free again before anyone is
 //! woken; the ledger alone stays locked while its effects are carried out, since they are in order, and
@@ -69,6 +69,11 @@ mod asker;
 pub mod commands;
 pub mod fleet;
 pub mod fleet_request;
+
+pub mod layers;
+pub mod light;
+pub mod overrides;
+pub mod profiles;
 
 pub mod timeline;
 mod why;
@@ -176,6 +181,7 @@ pub struct Broker {
     /// Moves with every change of any device's registration.
     pub(crate) registry_generation: AtomicU64,
     pub(crate) audit: audit::Log,
+    pub(crate) lights: light::Lights,
     budget: Arc<Budget>,
     next_mailbox: AtomicU64,
 }
@@ -236,6 +242,7 @@ impl Broker {
         let window = Duration::from_secs(u64::from(self.reconnect_window_s()));
         self.room.look();
         self.commands_tick(now);
+        self.light_tick(now);
         self.audit_tick(now);
         self.presence_tick(now, window * UNKNOWN_WINDOWS, started);
         let health = self.writer().health(now.mono);

@@ -184,7 +184,7 @@ impl Broker {
         record: Option<Record>,
     ) -> Result<u64, Refusal> {
         let mut draft = Draft::new(&message(channel, &value, value.payload, now));
-        let (offset, ceiling, at_once);
+        let (offset, ceiling, at_once, stirs);
         {
             let mut inner = channel.inner.lock();
             if let Some(wanted) = value.instead_of {
@@ -207,6 +207,7 @@ impl Broker {
                 let merged = self.merged(held, value.payload)?;
                 draft = Draft::new(&message(channel, &value, &merged, now));
             }
+            stirs = self.stirs_light(channel, &inner, &value);
             let mut sequence = self.sequence.lock();
             (offset, ceiling) = sequence.advance();
             let frame = Arc::new(draft.place(offset));
@@ -217,6 +218,9 @@ impl Broker {
             }
             drop(sequence);
             inner.state.take(&channel.rule, &frame, value.report, now.unix_ms);
+        }
+        if stirs {
+            self.touch_light_of(channel);
         }
         self.metrics.published.inc();
         if let Some(ticket) = at_once {

@@ -307,6 +307,7 @@ impl Broker {
             );
             // After that: who could see the device sees that it is gone.
             self.forget_labels(id);
+            self.lights.removed(id);
         }
         self.tell_ledger(now, ledger::Input::DeviceRemoved { device: id.clone() });
         durable(wait).await.map(|()| None)
@@ -351,6 +352,7 @@ impl Broker {
         wakes: &mut Wakes,
     ) {
         self.relabel(id, &registration.labels);
+        self.lights.registered(id);
         let message = RegistrationMessage {
             device: id.as_str().to_owned(),
             labels: registration.labels.clone(),

@@ -14,6 +14,7 @@ use proto::DeviceId;
 use super::channel::Channels;
 use super::commands::Desk;
 use super::devices::{Device, Devices, Registration};
+use super::light::Lights;
 use super::loading::Loading;
 use super::registry::operation;
 use super::room::Room;
@@ -80,6 +81,7 @@ impl Broker {
         let fleets = super::fleet::restore(&settings, store, now, &ledger, &mut restored)?;
         let types = LiveTypes::new(metrics.not_converted.clone());
         let schemas = Schemas::read(store, &types, &mut restored)?;
+        let lights = Lights::restore(store, &types.load(), devices.keys(), &mut restored)?;
         let mut sequence = Sequence::start(random_epoch(), ceiling(store)?);
         let (offset, _) = sequence.advance();
         let restart = Restart { offset, unix_ms: now.unix_ms };
@@ -104,6 +106,7 @@ impl Broker {
             loading: Loading::new(store.records(), restart, restored),
             registry_generation: AtomicU64::new(0),
             audit: audit::Log::new(audit, store.records(), now),
+            lights,
             budget: Budget::new(settings.mailbox_total_bytes),
             next_mailbox: AtomicU64::new(1),
             settings: ArcSwap::from_pointee(settings),
@@ -231,6 +234,8 @@ pub fn check_record(record: &Operation) -> Result<(), String> {
         }
         Table::Fleet => crate::fleet::Fleets::check(key, value).map_err(|error| text(&error)),
         Table::Schema => super::schemas::check_stored(key, value).map_err(|error| text(&error)),
+        Table::Profile => super::profiles::check(key, value).map_err(|error| text(&error)),
+        Table::Override => super::overrides::check(key, value).map_err(|error| text(&error)),
         Table::Meta => Ok(()),
     }
 }

@@ -96,7 +96,7 @@ impl Broker {
 }
 
 /// What the registry knows of a device.
-struct Entry<'d> {
+pub(super) struct Entry<'d> {
     id: Cow<'d, DeviceId>,
     profile: Cow<'d, str>,
     labels: Cow<'d, BTreeMap<String, String>>,
@@ -104,7 +104,7 @@ struct Entry<'d> {
 }
 
 impl<'d> Entry<'d> {
-    fn of(id: &'d DeviceId, device: &'d Device) -> Self {
+    pub(super) fn of(id: &'d DeviceId, device: &'d Device) -> Self {
         Self {
             id: Cow::Borrowed(id),
             profile: Cow::Borrowed(&device.registration.profile),

@@ -182,12 +182,20 @@ impl Broker {
     }
 
     /// All messages with `since < offset <= up_to` of the channels that match, in order; `None` if
-    /// any is forgotten or there are too many.
+    /// any is forgotten or there are too many. Of what a device should be only the newest of each type
+    /// counts: who comes back gets one update, however many changes there were.
     fn missed(&self, pattern: &ChannelPattern, since: u64, up_to: u64) -> Option<Vec<Arc<Frame>>> {
         let mut missed = Vec::new();
         let channels = self.channels.read();
         for channel in channels.matching(pattern) {
             let inner = channel.inner.lock();
+            if channel.concern.is_state() {
+                let last = inner.state.last().iter().map(|last| &last.frame);
+                let missed_last =
+                    last.filter(|frame| (since + 1..=up_to).contains(&frame.offset()));
+                missed.extend(missed_last.cloned());
+                continue;
+            }
             match inner.state.since(since) {
                 Recovery::Lost => return None,
                 Recovery::Complete(frames) => {

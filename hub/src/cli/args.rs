@@ -50,6 +50,11 @@ pub(crate) enum Command {
     /// Look at commands to many devices, withdraw them, send them again
     #[command(subcommand)]
     Fleet(FleetCommand),
+    /// Set or end the override of a lamp, or show what it should show and why
+    Override(super::light_args::OverrideArgs),
+    /// A level, and if need be a calendar, for all devices that a selector means
+    #[command(subcommand)]
+    Profile(super::light_args::ProfileCommand),
     /// Say why a lamp did not switch, with all that happened to it
     Explain(ExplainArgs),
     /// Show the last values of a device, with their age

@@ -8,6 +8,7 @@ use super::connect::Connection;
 use super::exit::Failure;
 use super::fields::{flag, items, number, word};
 use super::http::Http;
+use super::light;
 use super::out::Out;
 use super::state;
 use super::summary;
@@ -40,6 +41,10 @@ pub(crate) async fn run(
     let presence = state::presence(&timeline, number(&timeline, "now_unix_ms"));
     let (from, to) = (units::wall_date(from, &zone), units::wall_date(to, &zone));
     out.line(&format!("{}  {presence}  from {from} to {to}", args.device))?;
+    // An identity that may not see the light sees the rest.
+    if let Ok(light) = http.get(&format!("/v1/devices/{}/light", args.device)).await {
+        out.line(&format!("- now it {}", light::sentence(&light)))?;
+    }
     for sentence in items(&timeline, "why").iter().filter_map(Value::as_str) {
         out.line(&format!("- {sentence}"))?;
     }

@@ -70,6 +70,39 @@ impl Http {
         self.answer(self.request(Method::DELETE, path)).await.map(drop)
     }
 
+    /// `PUT` of a JSON document, on a condition if there is one: a header and its value.
+    pub(crate) async fn put(
+        &self,
+        path: &str,
+        condition: Option<(&str, &str)>,
+        body: &Value,
+    ) -> Result<Value, Failure> {
+        let request = self.request(Method::PUT, path).json(body);
+        let request = match condition {
+            Some((name, value)) => request.header(name, value),
+            None => request,
+        };
+        self.answer(request).await
+    }
+
+    /// `DELETE` of the version with this entity tag.
+    pub(crate) async fn delete_if(&self, path: &str, tag: &str) -> Result<(), Failure> {
+        let request = self.request(Method::DELETE, path).header("if-match", tag);
+        self.answer(request).await.map(drop)
+    }
+
+    /// The entity tag of what is there; `None` if nothing is.
+    pub(crate) async fn tag(&self, path: &str) -> Result<Option<String>, Failure> {
+        let response = self.call(self.request(Method::GET, path)).await?;
+        let tag = response.headers().get("etag").and_then(|tag| tag.to_str().ok());
+        let tag = tag.map(str::to_owned);
+        match self.answer_of(response).await {
+            Ok(_) => Ok(tag),
+            Err(Failure::NotFound(_)) => Ok(None),
+            Err(failure) => Err(failure),
+        }
+    }
+
     /// Status and body of an answer that isn't always JSON.
     pub(crate) async fn probe(&self, path: &str) -> Result<(u16, String), Failure> {
         let response = self.call(self.request(Method::GET, path)).await?;
@@ -146,6 +179,10 @@ impl Http {
 
     async fn answer(&self, request: RequestBuilder) -> Result<Value, Failure> {
         let response = self.call(request).await?;
+        self.answer_of(response).await
+    }
+
+    async fn answer_of(&self, response: Response) -> Result<Value, Failure> {
         let status = response.status();
         let body = self.body(response).await?;
         let parsed = serde_json::from_slice::<Value>(&body);

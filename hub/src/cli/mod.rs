@@ -7,7 +7,7 @@
 //!   words ─▶ args ─▶ action ─▶ send ─┬─▶ one ──┬─▶ client (socket) ─▶ hub
 //!                     │              └─▶ fleet ┴─▶ http (REST) ────▶ hub
 //!                     ├─▶ watch ──────▶ client
-//!                     └─▶ state, explain, devices, command, fleets, token, access, schema, audit, export ─▶ http
+//!                     └─▶ state, explain, light, devices, command, fleets, token, access, schema, audit, export ─▶ http
 //!   answers ─▶ fields ─▶ summary, life, table ─▶ out
 //! ```
 //!
@@ -38,6 +38,7 @@ mod args;
 mod args_audit;
 
 mod fleet_args;
+mod light_args;
 
 mod client;
 
@@ -70,6 +71,8 @@ mod watch;
 mod state;
 
 mod explain;
+
+mod light;
 
 mod csv;
 
@@ -164,6 +167,8 @@ async fn ask(
         Command::Send(args) => send::run(args, connection, words, out).await,
         Command::Fleet(command) => fleets::run(command, connection, out).await,
         Command::Command(args) => command::run(args, connection, out).await,
+        Command::Override(args) => light::overrides(args, connection, out).await,
+        Command::Profile(command) => light::profiles(command, connection, out).await,
         Command::Explain(args) => explain::run(args, connection, out).await,
         Command::State(args) => state::run(args, connection, out).await,
         Command::Watch(args) => watch::run(args, connection, out).await,

@@ -111,7 +111,8 @@ fn wanted(query: AuditQuery) -> Result<Wanted, Problem> {
     Ok(Wanted { from_unix_ms, who: query.who, what: query.what, after, limit })
 }
 
-fn moment(text: &str) -> Option<u64> {
+/// RFC 3339, or ms since 1970.
+pub(super) fn moment(text: &str) -> Option<u64> {
     if let Ok(unix_ms) = text.parse() {
         return Some(unix_ms);
     }

@@ -6,7 +6,7 @@
 //! that grants what is asked, but the description itself, [`openapi`], which is made from these handlers.
 //!
 //! Read [`origin`], [`auth`], [`problem`], [`version`], [`body`] and [`accept`], then the resources: [`devices`] and
-//! [`device`], [`twin`], [`channels`], [`timeline`], [`commands`], [`fleet_commands`], [`sessions`], [`tokens`],
+//! [`device`], [`twin`], [`light`], [`overrides`], [`profiles`], [`channels`], [`timeline`], [`commands`], [`fleet_commands`], [`sessions`], [`tokens`],
 //! [`access`], [`schemas`], [`audit`], [`export`], [`settings`], [`health`]; then [`readers`] for what
 //! stays open, and [`sdk`].
 
@@ -42,6 +42,9 @@ pub mod export;
 mod fields;
 pub mod fleet_commands;
 pub mod health;
+pub mod light;
+pub mod overrides;
+pub mod profiles;
 pub mod readers;
 pub mod schemas;
 pub mod sdk;
@@ -92,6 +95,10 @@ fn resources() -> OpenApiRouter<Api> {
         .routes(routes!(devices::list, devices::add))
         .routes(routes!(devices::one, devices::remove, device::put, device::patch))
         .routes(routes!(twin::of_device))
+        .routes(routes!(light::of_device))
+        .routes(routes!(overrides::one, overrides::put, overrides::end))
+        .routes(routes!(profiles::list))
+        .routes(routes!(profiles::one, profiles::put, profiles::patch, profiles::remove))
         .routes(routes!(channels::list))
         .routes(routes!(channels::one, channels::put, channels::patch))
         .routes(routes!(channels::history))

@@ -44,6 +44,7 @@ const REFUSALS: &[(&str, &str)] = &[
     tags(
         (name = "devices", description = "The registry, and all that is known of each device"),
         (name = "channels", description = "Last values, histories, publishing"),
+        (name = "light", description = "What lamps should show, and why: layers"),
         (name = "commands", description = "Requests to devices, each with one life"),
         (name = "sessions", description = "Who is connected"),
         (name = "tokens", description = "Credentials of people and programs"),

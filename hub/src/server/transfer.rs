@@ -212,9 +212,13 @@ fn is_missing(records: &dyn Records, record: &Operation) -> Result<bool, StoreEr
         Table::Token => Ok(!has(records, table, key)? && !is_of_ours(records, record)?),
         // A set comes whole or not at all.
         Table::Schema => Ok(!has(records, table, name_in(key))?),
-        Table::Meta | Table::Command | Table::Fleet | Table::Device | Table::LastValue => {
-            Ok(!has(records, table, key)?)
-        }
+        Table::Meta
+        | Table::Command
+        | Table::Fleet
+        | Table::Device
+        | Table::LastValue
+        | Table::Override
+        | Table::Profile => Ok(!has(records, table, key)?),
     }
 }
 

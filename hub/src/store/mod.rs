@@ -85,11 +85,15 @@ pub enum Table {
     Schema = b's',
     /// The records of the audit log, by their number.
     Audit = b'a',
+    /// Profiles of light, by their names.
+    Profile = b'p',
+    /// Overrides, by their devices.
+    Override = b'o',
 }
 
 impl Table {
     /// All tables.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Meta,
         Self::LastValue,
         Self::Command,
@@ -98,6 +102,8 @@ impl Table {
         Self::Token,
         Self::Schema,
         Self::Audit,
+        Self::Profile,
+        Self::Override,
     ];
 
     /// The first byte of every stored key of this table.

@@ -4,7 +4,7 @@
 //! nothing acknowledged is lost when the hub is killed under load. [`sessions`]: who is here.
 //! [`readers`]: dashboards that are slow or get much at once. [`disk`]: syncs, seen from the kernel.
 //! [`ending`]: stopping and revoking. [`fleet`]: one order for many devices. [`access`]: who may do what.
-//! [`audit`]: who did what. [`reload`]: files that change. [`transfer`]: backup and moving. [`loading`]: what is
+//! [`audit`]: who did what. [`light`]: the layers of a lamp's light. [`reload`]: files that change. [`transfer`]: backup and moving. [`loading`]: what is
 //! seen right after a restart.
 
 mod access;
@@ -14,6 +14,7 @@ mod crash;
 mod disk;
 mod ending;
 mod fleet;
+mod light;
 mod loading;
 mod queue;
 mod readers;

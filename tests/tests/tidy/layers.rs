@@ -10,7 +10,7 @@ use crate::source::Source;
 const LAYERS: &[&[&str]] = &[
     &["clock", "metrics"],
     &["access", "codec", "selector"],
-    &["audit", "fleet", "ledger", "mailbox", "session", "twin"],
+    &["audit", "fleet", "ledger", "light", "mailbox", "session", "twin"],
     &["router", "store"],
     &["broker"],
     &["http", "pusher", "transport"],

@@ -56,6 +56,16 @@ fn words_that_make_no_sense_are_refused_in_one_line() {
         "device add lamp-1 --position 91,0",
         "token issue --role King!",
         "token issue --role viewer --offline",
+        "override",
+        "override lamp-0001 101",
+        "override lamp-0001 40 --end",
+        "override lamp-0001 --for 2h",
+        "override lamp-0001 40 --for 8d",
+        "override lamp-0001 40 --for 2h --until 22:30",
+        "profile put Main --where street=x",
+        "profile put main",
+        "profile put main --where street=x --level 101",
+        "profile put main --where street=x --zone Europe/Berlin",
         "completions tcsh",
     ] {
         let failure = refused(line);

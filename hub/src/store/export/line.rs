@@ -59,6 +59,8 @@ impl Table {
             Self::Fleet => "fleet",
             Self::LastValue => "value",
             Self::Meta => "meta",
+            Self::Override => "override",
+            Self::Profile => "profile",
             Self::Schema => "schema",
             Self::Token => "token",
         }
