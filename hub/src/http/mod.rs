@@ -32,6 +32,7 @@ pub mod origin;
 pub mod problem;
 pub mod query;
 pub mod version;
+mod walk;
 
 pub mod access;
 pub mod channels;
