@@ -8,7 +8,7 @@
 //! Read [`origin`], [`auth`], [`problem`], [`version`] and [`body`], then the resources: [`devices`] and
 //! [`device`], [`twin`], [`channels`], [`timeline`], [`commands`], [`fleet_commands`], [`sessions`], [`tokens`],
 //! [`access`], [`audit`], [`export`], [`settings`], [`health`]; then [`readers`] for what
-//! stays open, and [`sdk`].
+//! stays open, and [`sdk`] and `dashboard`, which are files.
 
 #![allow(unused_qualifications, reason = "the macros that describe the handlers write whole paths")]
 
@@ -36,6 +36,8 @@ pub mod version;
 pub mod access;
 pub mod channels;
 pub mod commands;
+#[cfg(feature = "dashboard")]
+pub mod dashboard;
 pub mod device;
 pub mod devices;
 pub mod export;
@@ -75,6 +77,7 @@ pub fn router(api: Api) -> Router {
         .route("/readyz", get(health::ready))
         .route("/metrics", get(health::metrics))
         .route("/sdk/{file}", get(sdk::file))
+        .merge(page())
         .merge(described)
         .merge(openapi::routes(&openapi::complete(openapi)))
         .route("/v1/devices/{id}/timeline", get(timeline::of_device))
@@ -87,6 +90,21 @@ pub fn router(api: Api) -> Router {
         .layer(axum::middleware::from_fn_with_state(api.clone(), origin::guard))
         .layer(axum::middleware::from_fn_with_state(api.clone(), audit::refusals))
         .with_state(api)
+}
+
+/// The dashboard.
+#[cfg(feature = "dashboard")]
+fn page() -> Router<Api> {
+    Router::new()
+        .route("/", get(dashboard::index))
+        .route("/assets/{*path}", get(dashboard::asset))
+        .route("/lamplighter.svg", get(dashboard::icon))
+}
+
+/// A hub that was built without it.
+#[cfg(not(feature = "dashboard"))]
+fn page() -> Router<Api> {
+    Router::new()
 }
 
 /// Everything that the description shows.
