@@ -6,14 +6,13 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput};
-use hub::codec::{Draft, Encoding, Frame, Inbound, Outbound};
+use hub::codec::{Draft, Encoding, Frame, Inbound, LiveTypes, Outbound};
 use prost::Message as _;
 use proto::envelope::{Envelope, Kind, Message, Publish};
-use proto::json::Types;
 use proto::messages::lighting::v1::{LampSample, RecordHeader, TelemetryBatch};
 
 const CHANNEL: &str = "devices.lamp-00042.telemetry";
-const TYPE: &str = "lighting.v1.TelemetryBatch";
+pub(crate) const TYPE: &str = "lighting.v1.TelemetryBatch";
 const TIME_UNIX_MS: u64 = 1_800_000_000_000;
 /// As many as a busy receiver finds when it wakes up.
 pub(crate) const BURST: u32 = 32;
@@ -24,7 +23,7 @@ pub(crate) fn measure(criterion: &mut Criterion) {
     way_out(criterion);
 }
 
-fn payload() -> Vec<u8> {
+pub(crate) fn payload() -> Vec<u8> {
     let sample = LampSample {
         state: 3,
         reason: 2,
@@ -77,7 +76,7 @@ fn message(payload: &[u8]) -> Message<'_> {
     }
 }
 
-fn frame(payload: &[u8]) -> Frame {
+pub(crate) fn frame(payload: &[u8]) -> Frame {
     Draft::new(&message(payload)).place(1 << 40)
 }
 
@@ -90,7 +89,7 @@ fn each_request(mut inbound: Inbound<'_>) {
 }
 
 fn way_in(criterion: &mut Criterion) {
-    let (payload, types) = (payload(), Types::built_in());
+    let (payload, types) = (payload(), LiveTypes::built_in());
     let binary = report(&payload);
     let data = types.payload_to_json(TYPE, &payload).expect("our own payload");
     let text = report_text(&data);
@@ -113,7 +112,7 @@ fn way_in(criterion: &mut Criterion) {
 }
 
 fn way_out(criterion: &mut Criterion) {
-    let (payload, types) = (payload(), Types::built_in());
+    let (payload, types) = (payload(), LiveTypes::built_in());
     let mut group = criterion.benchmark_group("codec: report out");
     group.throughput(Throughput::Elements(1));
     group.bench_function("drafted and placed", |bench| {
@@ -151,13 +150,13 @@ pub(crate) fn binary_in() -> Box<dyn FnMut()> {
 }
 
 pub(crate) fn json_in() -> Box<dyn FnMut()> {
-    let data = Types::built_in().payload_to_json(TYPE, &payload()).expect("our own payload");
+    let data = LiveTypes::built_in().payload_to_json(TYPE, &payload()).expect("our own payload");
     let text = report_text(&data);
     Box::new(move || each_request(Inbound::text(black_box(&text)).expect("well-formed")))
 }
 
 pub(crate) fn payload_checked() -> Box<dyn FnMut()> {
-    let (payload, types) = (payload(), Types::built_in());
+    let (payload, types) = (payload(), LiveTypes::built_in());
     Box::new(move || types.check_payload(TYPE, black_box(&payload)).expect("of its type"))
 }
 
@@ -167,7 +166,7 @@ pub(crate) fn placed() -> Box<dyn FnMut()> {
 }
 
 pub(crate) fn made_json() -> Box<dyn FnMut()> {
-    let (payload, types) = (payload(), Types::built_in());
+    let (payload, types) = (payload(), LiveTypes::built_in());
     Box::new(move || {
         black_box(frame(black_box(&payload)).text(&types));
     })
@@ -182,7 +181,7 @@ pub(crate) fn joined_json() -> Box<dyn FnMut()> {
 }
 
 fn joined(encoding: Encoding) -> Box<dyn FnMut()> {
-    let (payload, types) = (payload(), Types::built_in());
+    let (payload, types) = (payload(), LiveTypes::built_in());
     let frames: Vec<Frame> = (0..BURST).map(|_| frame(&payload)).collect();
     Box::new(move || {
         let mut outbound = Outbound::new(encoding, 10);

@@ -6,7 +6,7 @@
 
 use std::hint::black_box;
 
-use super::{codec, ledger, mailbox, matching};
+use super::{codec, conversion, ledger, mailbox, matching};
 
 /// Rounds before the count: tables have grown, and branches of the first time are behind us.
 const WARM_UP: u32 = 100;
@@ -18,7 +18,7 @@ struct Part {
     prepare: fn() -> Box<dyn FnMut()>,
 }
 
-const PARTS: [Part; 16] = [
+const PARTS: [Part; 18] = [
     Part { name: "codec: report in, binary", operations: 1, prepare: codec::binary_in },
     Part { name: "codec: report in, JSON", operations: 1, prepare: codec::json_in },
     Part { name: "codec: payload checked", operations: 1, prepare: codec::payload_checked },
@@ -38,6 +38,8 @@ const PARTS: [Part; 16] = [
         operations: codec::BURST,
         prepare: codec::joined_json,
     },
+    Part { name: "conversion: protobuf to JSON", operations: 1, prepare: conversion::to_json },
+    Part { name: "conversion: JSON to protobuf", operations: 1, prepare: conversion::from_json },
     Part { name: "matching: trie with 10,000 patterns", operations: 1, prepare: matching::asked },
     Part { name: "matching: receivers remembered", operations: 1, prepare: matching::recalled },
     Part { name: "matching: receivers after a change", operations: 2, prepare: matching::changed },

@@ -10,6 +10,7 @@ use std::time::Duration;
 use criterion::{Criterion, criterion_group};
 
 mod codec;
+mod conversion;
 mod instructions;
 mod ledger;
 mod mailbox;
@@ -20,7 +21,7 @@ criterion_group! {
     config = Criterion::default()
         .warm_up_time(Duration::from_millis(500))
         .measurement_time(Duration::from_millis(1_500));
-    targets = codec::measure, matching::measure, mailbox::measure, ledger::measure
+    targets = codec::measure, conversion::measure, matching::measure, mailbox::measure, ledger::measure
 }
 
 fn main() {

@@ -29,6 +29,8 @@ export interface Value<T = unknown> {
   data?: T;
   /** Else its bytes in base64: see `bytesOf` and `jsonOf`. */
   payload?: string;
+  /** Why there is no `data` of a message that has a type. */
+  problem?: string;
   /** Its place in the order of all messages; the revision of its channel's value. */
   offset: number;
   /** ms since 1970: when the hub got it. */

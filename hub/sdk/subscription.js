@@ -16,6 +16,7 @@ export function value(message) {
     type: message.type ?? '',
     data: message.data,
     payload: message.payload,
+    problem: message.problem,
     offset: Number(message.offset ?? 0),
     timeMs: Number(message.time_unix_ms ?? 0),
     measuredMs: Number(message.measured_unix_ms ?? 0),

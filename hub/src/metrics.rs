@@ -30,6 +30,7 @@ pub enum Limit {
     MessageSize,
     Payload,
     PongTime,
+    Schemas,
     SessionRate,
     Store,
     Subscriptions,
@@ -48,6 +49,15 @@ pub enum Drop {
     StaleEpoch,
     StoreBusy,
     TooLarge,
+}
+
+/// Why a payload is not of its type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+#[allow(missing_docs, reason = "the words say it")]
+pub enum Undecodable {
+    Malformed,
+    TooDeep,
+    UnknownType,
 }
 
 /// What became of a reload.
@@ -77,6 +87,12 @@ struct DropLabel {
     reason: Drop,
 }
 
+/// The label of [`Metrics::undecodable`].
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct UndecodableLabel {
+    reason: Undecodable,
+}
+
 /// The label of [`Metrics::closed`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct CloseLabel {
@@ -90,6 +106,7 @@ pub struct Metrics {
     registry: Registry,
     limit_hits: Family<LimitLabel, Counter>,
     dropped: Family<DropLabel, Counter>,
+    undecodable: Family<UndecodableLabel, Counter>,
     closed: Family<CloseLabel, Counter>,
     reloads: Family<ReloadLabel, Counter>,
     pub connections: Gauge,
@@ -105,6 +122,7 @@ pub struct Metrics {
     pub fleets_accepted: Counter,
     pub fleet_targets: Counter,
     pub report_gaps: Counter,
+    pub not_converted: Counter,
     pub unknown_kinds: Counter,
     pub reports_ignored: Counter,
     pub snapshots: Counter,
@@ -129,6 +147,7 @@ impl Metrics {
             registry: Registry::with_prefix("lamplighter"),
             limit_hits: Family::default(),
             dropped: Family::default(),
+            undecodable: Family::default(),
             closed: Family::default(),
             reloads: Family::default(),
             connections: Gauge::default(),
@@ -144,6 +163,7 @@ impl Metrics {
             fleets_accepted: Counter::default(),
             fleet_targets: Counter::default(),
             report_gaps: Counter::default(),
+            not_converted: Counter::default(),
             unknown_kinds: Counter::default(),
             reports_ignored: Counter::default(),
             snapshots: Counter::default(),
@@ -168,6 +188,8 @@ impl Metrics {
         let registry = &mut self.registry;
         registry.register("limit_hits", "A limit was hit", self.limit_hits.clone());
         registry.register("dropped", "Messages that were dropped, by reason", self.dropped.clone());
+        let help = "Payloads that were not of their type, refused or not, by reason";
+        registry.register("undecodable", help, self.undecodable.clone());
         registry.register("closed", "Sessions that ended, by close code", self.closed.clone());
         registry.register("reloads", "Reloads of changed files", self.reloads.clone());
         registry.register("connections", "Open connections", self.connections.clone());
@@ -217,6 +239,7 @@ impl Metrics {
             ("fleet_commands_accepted", "Fleet commands accepted", &self.fleets_accepted),
             ("fleet_targets", "Devices that fleet commands meant", &self.fleet_targets),
             ("report_gaps", "Jumps in a device's sequence", &self.report_gaps),
+            ("not_converted", "Messages of which no JSON could be made", &self.not_converted),
             ("unknown_kinds", "Envelopes of a kind unknown here", &self.unknown_kinds),
             ("reports_ignored", "Reports on unknown or ended commands", &self.reports_ignored),
             ("snapshots", "Snapshots sent", &self.snapshots),
@@ -237,6 +260,11 @@ impl Metrics {
     /// Counts messages that were dropped.
     pub fn dropped(&self, reason: Drop, count: u64) {
         self.dropped.get_or_create(&DropLabel { reason }).inc_by(count);
+    }
+
+    /// Counts a payload that is not of its type.
+    pub fn undecodable(&self, reason: Undecodable) {
+        self.undecodable.get_or_create(&UndecodableLabel { reason }).inc();
     }
 
     /// Counts a session that ended.

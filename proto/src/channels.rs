@@ -18,6 +18,11 @@ pub const COMMAND_TYPE: &str = "lighting.v1.Command";
 /// Type of `CommandReport.result`.
 pub const RESULT_TYPE: &str = "lighting.v1.CommandResult";
 
+/// The first segment of the channels on which the hub shows values that are not of their type.
+pub const QUARANTINE_PREFIX: &str = "quarantine";
+
+/// Type of the payloads of these channels.
+pub const QUARANTINED_TYPE: &str = "lamplighter.v1.Quarantined";
 /// The first segment of the channels of fleet commands, `fleet.<id>`, which only the hub writes.
 pub const FLEET_PREFIX: &str = "fleet";
 
@@ -147,6 +152,11 @@ impl DeviceChannel {
 /// `devices.<id>.<at least one segment>`.
 pub fn device_of(channel: &str) -> Option<&str> {
     split(channel).map(|(device, _)| device)
+}
+
+/// Whether the channel is one of those on which the hub shows values that are not of their type.
+pub fn is_quarantine(channel: &str) -> bool {
+    channel.split('.').next() == Some(QUARANTINE_PREFIX)
 }
 
 /// The device and the well-known channel that a full name means.

@@ -24,7 +24,8 @@ mod kinds;
 
 pub use kinds::{
     Ack, Cancel, CommandReport, CommandUpdate, Deliver, Error, Gap, GoAway, Hello, Message, Ping,
-    Pong, Position, Presence, Publish, Ready, Send, Snapshot, Subscribe, Unsubscribe, Welcome,
+    Pong, Position, Presence, Publish, Quarantined, Ready, Send, Snapshot, Subscribe, Unsubscribe,
+    Welcome,
 };
 
 /// A closed set of numbers on the wire.
@@ -148,6 +149,16 @@ numbers! {
         Unavailable = 12,
         /// The hub doesn't know this kind or option.
         Unsupported = 13,
+    }
+}
+
+numbers! {
+    /// How the content of messages is written; [`Self::Unspecified`] is as HELLO was.
+    Encoding {
+        /// As encoded messages of their types.
+        Protobuf = 1,
+        /// As proto3 JSON.
+        Json = 2,
     }
 }
 

@@ -8,7 +8,8 @@
 //! ```
 //!
 //! Read `strict` for what counts as JSON here, `encode` for the way in, `decode` for the way out,
-//! `types` for payloads, `write` for the hot path.
+//! `types` for payloads, `unknown` for what an edit keeps, `sets` for types that are added while the hub runs and `compatibility` for
+//! how a newer set may differ, `write` for the hot path.
 //!
 //! # Guarantees
 //!
@@ -36,8 +37,16 @@ mod schema;
 
 mod types;
 
+mod unknown;
+
+mod sets;
+
+mod compatibility;
+
 mod write;
 
+pub use compatibility::{Incompatibility, incompatibilities};
+pub use sets::DescriptorSet;
 pub use strict::{parse, parse_within};
 pub use types::{PayloadError, Types, TypesError};
 pub use write::{message_json, snapshot_json, value_json};

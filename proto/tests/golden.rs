@@ -35,10 +35,26 @@ fn every_kind_of_envelope_has_its_golden_bytes() {
 }
 
 #[test]
+fn a_message_with_its_content_as_json_in_protobuf_has_its_golden_bytes() {
+    let name = "envelope/message_json";
+    let json = read(name, "json");
+    let bytes = parse_envelope(&json).expect(name).bytes;
+    check_hex(name, &bytes);
+    let view = Envelope::decode(&bytes).expect(name);
+    let Kind::Message(message) = view.kind else { panic!("{view:?}") };
+    let data = parse(message.json).expect("JSON in it");
+    let types = Types::built_in();
+    let payload = types.payload_from_json(message.type_name, &data).expect("of its type");
+    let again = types.payload_to_json(message.type_name, &payload).expect("of its type");
+    assert_eq!(message.json, again);
+}
+
+#[test]
 fn every_payload_of_a_device_has_its_golden_bytes() {
     let types = Types::built_in();
     let on_channels = channels::ALL.iter().flat_map(|channel| channel.types.iter().copied());
-    for type_name in on_channels.chain([channels::COMMAND_TYPE, channels::RESULT_TYPE]) {
+    let others = [channels::COMMAND_TYPE, channels::RESULT_TYPE, channels::QUARANTINED_TYPE];
+    for type_name in on_channels.chain(others) {
         let name = format!("payload/{type_name}");
         let json = read(&name, "json");
         let bytes = types.payload_from_json(type_name, &parse(&json).expect(&name)).expect(&name);
@@ -51,8 +67,8 @@ fn every_payload_of_a_device_has_its_golden_bytes() {
 fn every_field_of_every_kind_stands_in_a_golden_envelope() {
     for (kind, content) in support::kinds() {
         let json = read(&format!("envelope/{}", kind.name()), "json");
-        // `data` has no form in bytes.
-        for field in content.fields().filter(|field| field.name() != "data") {
+        // `data` has no form in bytes; `json` stands in place of the payload, in `message_json`.
+        for field in content.fields().filter(|field| !matches!(field.name(), "data" | "json")) {
             assert!(json.contains(&format!("\"{}\":", field.name())), "{}", field.full_name());
         }
     }

@@ -9,8 +9,8 @@ use prost::Message as _;
 use prost_reflect::DynamicMessage;
 use proto::envelope::{Envelope, Kind, Message, Position, Snapshot};
 use proto::json::{
-    JsonError, PayloadError, Types, TypesError, envelope_to_json, message_json, parse,
-    parse_envelope, parse_envelopes, snapshot_json, value_json,
+    JsonError, PayloadError, Types, envelope_to_json, message_json, parse, parse_envelope,
+    parse_envelopes, snapshot_json, value_json,
 };
 use proto::wire::{Encode, Sink};
 use serde_json::{Value, json};
@@ -173,32 +173,6 @@ fn a_payload_with_a_number_that_is_none_is_a_bad_value() {
     let error = types.payload_from_json("lighting.v1.TelemetryBatch", &data).expect_err("NaN");
     assert_eq!(error.code(), proto::ErrorCode::BadValue);
     assert_eq!(error.path(), "samples.supply_voltage_v");
-}
-
-#[test]
-fn types_grow_by_descriptor_sets_without_any() {
-    let types = Types::built_in();
-    assert!(matches!(types.with(b"\xff"), Err(TypesError::Descriptors { .. })));
-    let file = |name: &str, dependency: &[&str]| prost_types::FileDescriptorProto {
-        name: Some(format!("{name}.proto")),
-        package: Some("own".to_owned()),
-        dependency: dependency.iter().map(|path| (*path).to_owned()).collect(),
-        message_type: vec![prost_types::DescriptorProto {
-            name: Some(name.to_owned()),
-            ..Default::default()
-        }],
-        syntax: Some("proto3".to_owned()),
-        ..Default::default()
-    };
-    let set = prost_types::FileDescriptorSet { file: vec![file("Bin", &[])] }.encode_to_vec();
-    let more = types.with(&set).expect("a set");
-    assert!(more.contains("own.Bin") && more.contains("lighting.v1.Command"));
-    assert!(!types.contains("own.Bin"));
-
-    let mut any = file("Any", &[]);
-    any.package = Some("google.protobuf".to_owned());
-    let set = prost_types::FileDescriptorSet { file: vec![any] }.encode_to_vec();
-    assert_eq!(types.with(&set).expect_err("refused"), TypesError::Any);
 }
 
 fn generic(envelope: &Envelope<'_>) -> String {

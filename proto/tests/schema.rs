@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use prost::Message as _;
 use prost_reflect::DynamicMessage;
 use proto::channels;
-use proto::envelope::{self, CommandState, Envelope, ErrorCode, GapReason, Kind};
+use proto::envelope::{self, CommandState, Encoding, Envelope, ErrorCode, GapReason, Kind};
 use proto::messages::lamplighter::v1;
 use proto::wire::Encode;
 use support::Random;
@@ -32,6 +32,7 @@ macro_rules! with_views {
             Position,
             Presence,
             Publish,
+            Quarantined,
             Ready,
             Send,
             Subscribe,
@@ -100,6 +101,7 @@ fn every_kind_has_its_number_and_no_other_number_is_one() {
 #[test]
 fn every_enum_has_the_numbers_of_the_schema() {
     check_enum("CommandState", "COMMAND_STATE", CommandState::ALL, |state| state.number());
+    check_enum("Encoding", "ENCODING", Encoding::ALL, |encoding| encoding.number());
     check_enum("ErrorCode", "ERROR_CODE", ErrorCode::ALL, |code| code.number());
     check_enum("GapReason", "GAP_REASON", GapReason::ALL, |reason| reason.number());
 }

@@ -1,7 +1,7 @@
 // The dashboard as people use it: a real hub, real simulated lamps, a real browser.
 
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { after, afterEach, before, test } from 'node:test';
 import { City, until } from './city.js';
 import { assertAccessible, assertClean, launch, logIn, shoot, visit } from './browser.js';
 
@@ -19,6 +19,10 @@ before(async () => {
   city = await City.start(CONFIG);
   await city.light(LAMPS);
   browser = await launch();
+});
+
+afterEach(async () => {
+  for (const context of browser.contexts()) await context.close();
 });
 
 after(async () => {
@@ -117,10 +121,10 @@ test('a group is asked about with its resolved count, and its funnel ends with e
 test('the list is searched, selected by the language of the hub, sorted, and driven by keys', async () => {
   const visitor = await opened('lamps');
   const { page } = visitor;
-  await page.getByLabel('Selector').fill("id in ('lamp-0021', 'lamp-0022')");
+  await page.getByRole('textbox', { name: 'Selector' }).fill("id in ('lamp-0021', 'lamp-0022')");
   await page.getByRole('button', { name: 'Select', exact: true }).click();
   await page.getByRole('heading', { name: `Lamps 2 of ${LAMPS}` }).waitFor();
-  await page.getByLabel('Selector').fill('power>>1');
+  await page.getByRole('textbox', { name: 'Selector' }).fill('power>>1');
   await page.getByRole('button', { name: 'Select', exact: true }).click();
   await page.locator('#selector-problem').getByText(/./).waitFor();
   await page.getByRole('button', { name: 'Clear the selector' }).click();

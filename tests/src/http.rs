@@ -66,6 +66,28 @@ impl Http {
         self.ask(Method::POST, path, Some(body)).await
     }
 
+    /// POST of a body of another kind.
+    pub async fn post_bytes(&self, path: &str, kind: &str, body: Vec<u8>) -> Answer {
+        self.send_bytes("POST", path, kind, &[], body).await
+    }
+
+    /// Any method with a body of this kind and further headers.
+    pub async fn send_bytes(
+        &self,
+        method: &str,
+        path: &str,
+        kind: &str,
+        headers: &[(&str, &str)],
+        body: Vec<u8>,
+    ) -> Answer {
+        let method = Method::from_bytes(method.as_bytes()).expect("a method");
+        let mut request = self.request(method, path).header("Content-Type", kind).body(body);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        finish(path, request).await
+    }
+
     /// DELETE.
     pub async fn delete(&self, path: &str) -> Answer {
         self.ask(Method::DELETE, path, None).await

@@ -9,7 +9,7 @@
 //! ```
 //!
 //! Read in this order: [`deadline`], [`binaries`], [`hub`], [`stream`], [`client`], [`device`],
-//! [`person`]; then [`raw`], [`relay`], [`http`], [`events`], [`cli`], [`authority`], [`lamp`].
+//! [`person`]; then [`raw`], [`relay`], [`http`], [`events`], [`schema`], [`cli`], [`authority`], [`lamp`].
 //!
 //! # Guarantees
 //!
@@ -38,6 +38,8 @@ pub mod http;
 pub mod events;
 
 pub mod issuer;
+
+pub mod schema;
 
 pub mod raw;
 

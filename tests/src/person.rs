@@ -69,8 +69,13 @@ impl Person {
         snapshot: bool,
     ) -> Ack {
         let pattern = pattern.to_owned();
-        let wish = Kind::Subscribe(Subscribe { pattern, since, snapshot });
-        self.ask(wish).await.unwrap_or_else(|error| panic!("no subscription: {error:?}"))
+        self.wish(Subscribe { pattern, since, snapshot, ..Subscribe::default() }).await
+    }
+
+    /// Asks for a subscription of the test's own and waits for its answer.
+    pub async fn wish(&mut self, wish: Subscribe) -> Ack {
+        let asked = self.ask(Kind::Subscribe(wish)).await;
+        asked.unwrap_or_else(|error| panic!("no subscription: {error:?}"))
     }
 
     /// Watches from now on; the position from which.

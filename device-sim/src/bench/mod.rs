@@ -10,6 +10,8 @@ mod commands;
 
 mod connects;
 
+mod conversion;
+
 mod crowd;
 
 mod deaf;
@@ -80,6 +82,8 @@ enum Scenario {
     FanIn(fan_in::Settings),
     /// Messages without acks: many publishers, one reader, at one rate after the other
     Plain(plain::Settings),
+    /// CPU time of a conversion: telemetry read as protobuf and as JSON
+    Conversion(conversion::Settings),
     /// Round trips of commands
     Commands(commands::Settings),
     /// New connections, greeting included
@@ -195,6 +199,7 @@ pub async fn run_and_print(settings: &BenchSettings) -> Result<bool, HubError> {
         Scenario::Idle(settings) => idle::run(&bench, settings).await?,
         Scenario::FanOut(settings) => fan_out::run(&bench, settings).await?,
         Scenario::FanIn(settings) => fan_in::run(&bench, settings).await?,
+        Scenario::Conversion(settings) => conversion::run(&bench, settings).await?,
         Scenario::Commands(settings) => commands::run(&bench, settings).await?,
         Scenario::Connects(settings) => connects::run(&bench, settings).await?,
         Scenario::Plain(settings) => plain::run(&bench, settings).await?,

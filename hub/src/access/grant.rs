@@ -19,6 +19,8 @@ pub mod resource {
     pub const TOKENS: &str = "hub.tokens";
     /// Who may do what.
     pub const ACCESS: &str = "hub.access";
+    /// Descriptor sets.
+    pub const SCHEMAS: &str = "hub.schemas";
 }
 
 /// What can be done.

@@ -140,7 +140,7 @@ impl Identity {
 pub fn is_for_people(channel: &str) -> bool {
     match channels::device_of(channel) {
         Some(_) => writer(channel) == Some(channels::Writer::Operator),
-        None => !channel.starts_with("devices.") && !channel.starts_with("fleet."),
+        None => ["devices.", "fleet.", "quarantine."].iter().all(|own| !channel.starts_with(own)),
     }
 }
 
@@ -199,6 +199,7 @@ mod tests {
         assert!(operator.may_publish("city.news"));
         assert!(!operator.may_publish("devices.lamp-1.telemetry"));
         assert!(!operator.may_publish("devices.lamp-1.presence"));
+        assert!(!operator.may_publish("quarantine.city.news"));
         assert!(!operator.may_publish("devices.lamp-1"));
         assert!(!operator.may_publish("fleet.0190a0a0-0000-7000-8000-000000000000"));
     }

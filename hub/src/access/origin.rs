@@ -1,13 +1,15 @@
-//! Whose web pages may ask: an exact list of origins (RFC 6454), and the hub's own.
+//! Whose web pages may ask: an exact list of origins (RFC 6454), and the hub's own. And by which names the
+//! hub may be asked for at all.
 //!
 //! A browser says with every request of a page where the page came from, and no page can change that. A
 //! request that has no such header comes from no page. The hub takes no cookies, so a page without a token
 //! could do nothing anyway; this keeps it from trying.
 
-/// Origins that are let in.
+/// Origins that are let in, and the hub's own names.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Origins {
     exact: Vec<String>,
+    hosts: Vec<String>,
 }
 
 /// What the origin of a request means for its answer.
@@ -19,12 +21,30 @@ pub enum Page<'o> {
     Listed(&'o str),
     /// Any other, or what is no origin.
     Foreign,
+    /// The request is for a host of another name (RFC 9110, section 15.5.20): a page whose name was made to
+    /// lead here after it was loaded would count as one of the hub's own.
+    Misdirected,
 }
 
 impl Origins {
     /// These, each written as a browser writes it.
     pub fn new(exact: Vec<String>) -> Self {
-        Self { exact }
+        Self { exact, hosts: Vec::new() }
+    }
+
+    /// With these as the only names that the hub answers to, each a host without its port; none: any.
+    #[must_use]
+    pub fn with_hosts(self, hosts: Vec<String>) -> Self {
+        Self { hosts, ..self }
+    }
+
+    fn is_own_name(&self, host: &[u8]) -> bool {
+        let Ok(host) = std::str::from_utf8(host) else { return false };
+        let name = match host.rsplit_once(':') {
+            Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+            _ => host,
+        };
+        self.hosts.iter().any(|own| own.eq_ignore_ascii_case(name))
     }
 
     /// Judges the values of a request's `Origin` and `Host` headers, each as often as it stands there.
@@ -33,6 +53,13 @@ impl Origins {
         mut origins: impl Iterator<Item = &'v [u8]>,
         mut hosts: impl Iterator<Item = &'v [u8]>,
     ) -> Page<'_> {
+        let host = match (hosts.next(), hosts.next()) {
+            (Some(host), None) => Some(host),
+            _ => None,
+        };
+        if !self.hosts.is_empty() && !host.is_some_and(|host| self.is_own_name(host)) {
+            return Page::Misdirected;
+        }
         let origin = match (origins.next(), origins.next()) {
             (None, _) => return Page::Own,
             (Some(origin), None) => origin,
@@ -43,11 +70,17 @@ impl Origins {
         }
         // A port speaks either TLS or not, so host and port say enough of the hub's own pages.
         let place = origin.strip_prefix(b"https://").or_else(|| origin.strip_prefix(b"http://"));
-        match (place, hosts.next(), hosts.next()) {
-            (Some(place), Some(host), None) if !host.is_empty() && place == host => Page::Own,
+        match (place, host) {
+            (Some(place), Some(host)) if !host.is_empty() && place == host => Page::Own,
             _ => Page::Foreign,
         }
     }
+}
+
+/// Whether it is a host as a URL has it: a name, or an address, in brackets if it is of version 6.
+pub fn is_host(text: &str) -> bool {
+    let is_bare = !text.contains(':') || (text.starts_with('[') && text.ends_with(']'));
+    is_bare && is_exact(&format!("https://{text}"))
 }
 
 /// Whether a browser would write an origin so: scheme, host and, where it isn't the usual one, port.
@@ -108,6 +141,27 @@ mod tests {
         let twice = [&b"a"[..], &b"a"[..]];
         assert_eq!(none.judge(own(), twice.into_iter()), Page::Foreign, "two hosts are none");
         assert_eq!(none.judge(own(), std::iter::empty()), Page::Foreign);
+    }
+
+    #[test]
+    fn bh6_a_hub_with_names_answers_to_no_other() {
+        let hosts = ["hub.example", "[::1]"].map(str::to_owned).to_vec();
+        let known = Origins::default().with_hosts(hosts);
+        let own: [&[u8]; 5] =
+            [b"hub.example", b"hub.example:8443", b"HUB.example", b"[::1]", b"[::1]:8443"];
+        for host in own {
+            assert_eq!(known.judge(std::iter::empty(), std::iter::once(host)), Page::Own);
+        }
+        let others: [&[u8]; 6] =
+            [b"evil.example", b"hub.example.evil", b"", b"hub.example:x", b"\xff", b"::1"];
+        for host in others {
+            assert_eq!(known.judge(std::iter::empty(), std::iter::once(host)), Page::Misdirected);
+        }
+        assert_eq!(known.judge(std::iter::empty(), std::iter::empty()), Page::Misdirected);
+        assert!(is_host("hub.example") && is_host("127.0.0.1") && is_host("[::1]"));
+        for bad in ["", "*", "hub.example:8443", "https://hub.example", "Hub.example", "::1"] {
+            assert!(!is_host(bad), "{bad}");
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use proto::envelope::ErrorCode;
 use proto::{ChannelName, ChannelPattern, channels};
 
 use super::channel::{Channel, Rest, Revisions};
-use super::publish::{INSTEAD_OF, Receipt, Value};
+use super::publish::{INSTEAD_OF, Origin, Receipt, Sender, Value};
 use super::registry::durable;
 use super::{Broker, Ticket};
 use crate::audit::{Actor, Record, Verb};
@@ -99,11 +99,9 @@ impl Broker {
                 let begins_another =
                     values.last().is_none_or(|last| last.message().channel != channel);
                 if begins_another && (values.len() >= limit || bytes >= PAGE_BYTES_MAX) {
-                    let next = values.last().map(|last| last.message().channel);
-                    return Ok((
-                        values.clone(),
-                        next.and_then(|name| ChannelName::parse(name).ok()),
-                    ));
+                    let last = values.last().map(|last| last.message().channel);
+                    let next = last.and_then(|name| ChannelName::parse(name).ok());
+                    return Ok((values, next));
                 }
                 bytes += value.len();
                 values.push(value);
@@ -165,9 +163,9 @@ impl Broker {
             let mut wakes = Wakes::default();
             let record = is_told_to_devices(channel)
                 .then(|| Record::done(by.clone(), Verb::Publish, channel.name.as_str()));
-            let now = Now::read();
+            let (now, origin) = (Now::read(), Origin { sender: Sender::Actor(by), record });
             let written =
-                self.publish_audited(now, channel, value, &Receipt::None, &mut wakes, record);
+                self.publish_from(origin, now, channel, value, &Receipt::None, &mut wakes);
             match written {
                 Ok(revision) => return Ok(Written::Done { revision }),
                 // Someone was quicker: what stands now may be another than the one meant.

@@ -138,6 +138,11 @@ impl Channels {
         self.by_name.get(name)
     }
 
+    /// All of them, in order.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<Channel>> {
+        self.by_name.values()
+    }
+
     /// How many exist.
     pub fn len(&self) -> usize {
         self.by_name.len()

@@ -267,12 +267,17 @@ impl Broker {
         match effect {
             Effect::Persist { command, record, step } => {
                 let operation = operation(Table::Command, &command.to_bytes(), Some(record));
-                let ticket = Ticket::Command { command, step };
+                let is_volatile = self.writer().is_volatile();
+                let ticket = (!is_volatile).then_some(Ticket::Command { command, step });
                 let records = desk.record.take();
-                let taken =
-                    self.submit_audited(now, vec![operation], Some(ticket), records.as_slice());
-                if taken.is_err() {
-                    desk.ledger.handle(now, Input::NotStored { command, step });
+                let taken = self.submit_audited(now, vec![operation], ticket, records.as_slice());
+                match taken {
+                    Err(_) => desk.ledger.handle(now, Input::NotStored { command, step }),
+                    // There is no disk to wait for, so neither is there a thread to hear from.
+                    Ok(()) if is_volatile => {
+                        desk.ledger.handle(now, Input::Durable { command, step });
+                    }
+                    Ok(()) => {}
                 }
             }
             Effect::Forget { command } => {

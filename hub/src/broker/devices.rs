@@ -290,7 +290,7 @@ impl Broker {
             {
                 device.session = None;
                 self.metrics.devices_online.dec();
-                device.presence.left(now, reason);
+                self.left(now, &session.id, device, reason);
             }
         }
         let gone =

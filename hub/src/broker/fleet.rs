@@ -18,6 +18,7 @@ use super::publish::{Receipt, Value, last_value_key};
 use super::registry::operation;
 use super::restore::{Restored, skip};
 use super::{Broker, Settings};
+use crate::access::{Verb, grant};
 use crate::clock::Now;
 use crate::fleet::{self, Answer, Effect, FleetId, Fleets, Outcome, Plan, fleet_of, request_id};
 use crate::ledger::{self, Ledger};
@@ -122,6 +123,10 @@ impl Broker {
             let detail = "the device is not registered any more".into();
             return desk.fleets.answer(now, fleet, index, Answer::Refused { detail });
         }
+        if !self.may_still_command(&plan.sender, &device) {
+            let detail = "the role of its sender doesn't grant it any more".into();
+            return desk.fleets.answer(now, fleet, index, Answer::Refused { detail });
+        }
         let command = ledger::NewCommand {
             command: CommandId::from_bytes(uuid::Uuid::now_v7().into_bytes()),
             request_id: Some(request_id(fleet, &device).into()),
@@ -134,6 +139,14 @@ impl Broker {
             reply: desk.token(Asker::Target(fleet, index)),
         };
         self.drive(now, desk, wakes, ledger::Input::Accept(command));
+    }
+
+    /// Whether the role of a sender, called as [`crate::access::Identity`] writes it, grants the command
+    /// now: targets may wait for days after they were resolved.
+    fn may_still_command(&self, sender: &str, device: &DeviceId) -> bool {
+        let role = sender.split_once(' ').map_or(sender, |(role, _)| role);
+        let name = grant::device_name(device);
+        self.role(role).is_ok_and(|role| role.allows(Verb::Command, &name).is_some())
     }
 
     fn forget_fleet(&self, fleet: FleetId, keys: &[Box<[u8]>]) {

@@ -215,10 +215,11 @@ impl Broker {
         &self,
         cursor: Option<FleetId>,
         limit: usize,
-        look: impl Fn(FleetId, &Fleet) -> R,
+        look: impl Fn(FleetId, &Fleet) -> Option<R>,
     ) -> Vec<R> {
         let desk = self.desk.lock();
-        desk.fleets.newest(cursor).take(limit).map(|(id, fleet)| look(id, fleet)).collect()
+        let looked = desk.fleets.newest(cursor).filter_map(|(id, fleet)| look(id, fleet));
+        looked.take(limit).collect()
     }
 }
 

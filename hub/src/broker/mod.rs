@@ -9,8 +9,9 @@
 //! ```
 //!
 //! Read in this order: [`channel`], [`sequence`], [`publish`], [`subscribe`], [`reader`], [`devices`],
-//! [`presence`], [`registry`], [`revise`], [`listing`], `select`, [`commands`], [`fleet_request`], [`fleet`],
-//! [`timeline`], `why`, [`credentials`], [`access`], [`audit`], [`export`], [`restore`], [`loading`], [`room`].
+//! [`presence`], [`registry`], [`revise`], [`listing`], `select`, [`schemas`], [`quarantine`], [`commands`],
+//! [`fleet_request`], [`fleet`], [`timeline`], `why`, [`credentials`], [`access`], [`audit`], [`export`], [`restore`],
+//! [`loading`], [`room`].
 //!
 //! # Locks
 //!
@@ -32,12 +33,11 @@ use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, Guard};
 use parking_lot::{Mutex, RwLock};
-use proto::json::Types;
 use proto::{ChannelPattern, DeviceId};
 
 use crate::access::{Directory, Identity, Policy};
 use crate::clock::Now;
-use crate::codec::{Frame, Refusal};
+use crate::codec::{Frame, LiveTypes, Refusal};
 use crate::mailbox::{Budget, Mailbox, Overflow, Queue};
 use crate::metrics::Metrics;
 use crate::router::Router;
@@ -59,6 +59,9 @@ pub mod presence;
 pub mod registry;
 pub mod revise;
 mod select;
+
+pub mod quarantine;
+pub mod schemas;
 
 mod asker;
 pub mod commands;
@@ -152,13 +155,15 @@ pub struct Broker {
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// Types of payloads.
-    pub types: Arc<Types>,
+    pub types: LiveTypes,
+    pub(crate) schemas: Mutex<schemas::Schemas>,
     /// For channels that begin.
     rules: ArcSwap<Rules>,
     pub(crate) channels: RwLock<Channels>,
     pub(crate) sequence: Mutex<sequence::Sequence>,
     pub(crate) router: Router,
     pub(crate) devices: Mutex<devices::Devices>,
+    pub(crate) absent: Mutex<presence::Absent>,
     pub(crate) sessions: Mutex<std::collections::HashMap<u64, Arc<devices::SessionEntry>>>,
     pub(crate) directory: RwLock<Directory>,
     policy: ArcSwap<Policy>,

@@ -4,6 +4,7 @@
 //! twenty. After a restart the hub doesn't know: what was stored as here is read as *unknown*
 //! (`stored`), and made *gone* when the device had time enough to come back.
 
+use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -31,6 +32,15 @@ pub enum State {
     Offline { since_unix_ms: u64, reason: String },
     /// The hub restarted, and has not heard of it since.
     Unknown { since_unix_ms: u64 },
+}
+
+/// The devices whose presence changes because time passes. Locked after the devices.
+#[derive(Debug, Default)]
+pub(crate) struct Absent {
+    /// Those whose session ended and that may have come back since; at most all devices.
+    leaving: HashSet<DeviceId>,
+    /// All that were unknown after the restart, and stayed away, count as lost.
+    unknown_are_lost: bool,
 }
 
 impl State {
@@ -65,7 +75,7 @@ impl State {
     }
 
     /// Its session ended.
-    pub(crate) fn left(&mut self, now: Now, reason: &str) {
+    fn left(&mut self, now: Now, reason: &str) {
         if let Self::Online { since_unix_ms } = *self {
             *self = Self::Leaving {
                 online_since_unix_ms: since_unix_ms,
@@ -108,37 +118,62 @@ impl Broker {
         self.say(now, id, &presence, wakes);
     }
 
-    /// Says which devices are gone for good. Called about once a second.
+    /// The session of a device ended: it is gone if it stays away.
+    pub(crate) fn left(&self, now: Now, id: &DeviceId, device: &mut Device, reason: &str) {
+        device.presence.left(now, reason);
+        self.absent.lock().leaving.insert(id.clone());
+    }
+
+    /// Says which devices are gone for good. Called several times a second; looks only at those that left,
+    /// and once after a restart at all.
     pub(crate) fn presence_tick(&self, now: Now, unknown_for: Duration, started: Instant) {
         let mut wakes = Wakes::default();
-        let mut devices = self.devices.lock();
         let waited = now.mono.saturating_duration_since(started) >= unknown_for;
-        for (id, device) in devices.iter_mut() {
-            let (since_unix_ms, reason) = match &device.presence {
-                State::Leaving { at, since_unix_ms, reason, .. }
-                    if now.mono.saturating_duration_since(*at) >= self.settings().offline_after =>
-                {
-                    (*since_unix_ms, reason.clone())
-                }
-                State::Unknown { since_unix_ms } if waited => (*since_unix_ms, "lost".to_owned()),
-                State::Never
-                | State::Online { .. }
-                | State::Leaving { .. }
-                | State::Offline { .. }
-                | State::Unknown { .. } => continue,
+        let offline_after = self.settings().offline_after;
+        let mut devices = self.devices.lock();
+        let mut absent = self.absent.lock();
+        absent.leaving.retain(|id| {
+            let Some(device) = devices.get_mut(id) else { return false };
+            let State::Leaving { at, since_unix_ms, reason, .. } = &device.presence else {
+                return false;
             };
-            let generation = device.generation;
-            let presence = Presence {
-                online: false,
-                since_unix_ms,
-                generation,
-                boot: device.boot,
-                reason: &reason,
-                ..Presence::default()
-            };
-            self.say(now, id, &presence, &mut wakes);
-            device.presence = State::Offline { since_unix_ms, reason };
+            if now.mono.saturating_duration_since(*at) < offline_after {
+                return true;
+            }
+            let (since_unix_ms, reason) = (*since_unix_ms, reason.clone());
+            self.lost(now, id, device, (since_unix_ms, reason), &mut wakes);
+            false
+        });
+        if !waited || absent.unknown_are_lost {
+            return;
         }
+        // What is loaded later may be unknown, too.
+        absent.unknown_are_lost = !self.is_loading();
+        for (id, device) in devices.iter_mut() {
+            if let State::Unknown { since_unix_ms } = device.presence {
+                self.lost(now, id, device, (since_unix_ms, "lost".to_owned()), &mut wakes);
+            }
+        }
+    }
+
+    fn lost(
+        &self,
+        now: Now,
+        id: &DeviceId,
+        device: &mut Device,
+        (since_unix_ms, reason): (u64, String),
+        wakes: &mut Wakes,
+    ) {
+        let presence = Presence {
+            online: false,
+            since_unix_ms,
+            generation: device.generation,
+            boot: device.boot,
+            reason: &reason,
+            ..Presence::default()
+        };
+        self.say(now, id, &presence, wakes);
+        device.presence = State::Offline { since_unix_ms, reason };
     }
 
     fn say(&self, now: Now, id: &DeviceId, presence: &Presence<'_>, wakes: &mut Wakes) {

@@ -7,7 +7,8 @@ use proto::envelope::{Ack, Envelope, ErrorCode, Kind, Message};
 use super::channel::Inner;
 use super::registry::operation;
 use super::{Broker, Channel, Ticket};
-use crate::audit::Record;
+use crate::access::Identity;
+use crate::audit::{Actor, Record};
 use crate::clock::Now;
 use crate::codec::{Draft, Frame, Refusal, encode};
 use crate::mailbox::{Mailbox, Wakes};
@@ -43,6 +44,43 @@ pub enum Receipt<'r> {
     Cumulative(&'r Arc<Mailbox>, &'r Arc<parking_lot::Mutex<ReportId>>),
     /// A peer that asked with this request id.
     Answer(&'r Arc<Mailbox>, u64),
+}
+
+/// Whose a value is.
+#[derive(Debug, Clone, Copy)]
+pub enum Sender<'s> {
+    /// The hub's own.
+    Hub,
+    /// Of a connection.
+    Peer(&'s Identity),
+    /// Of a request.
+    Actor(&'s Actor),
+}
+
+impl std::fmt::Display for Sender<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Hub => f.write_str("hub"),
+            Self::Peer(identity) => identity.fmt(f),
+            Self::Actor(actor) => f.write_str(&actor.who),
+        }
+    }
+}
+
+/// From whom a value comes.
+#[derive(Debug)]
+pub struct Origin<'o> {
+    /// Named where the payload is not of its type.
+    pub sender: Sender<'o>,
+    /// For the audit log, in the value's batch.
+    pub record: Option<Record>,
+}
+
+impl Origin<'_> {
+    /// The hub itself.
+    pub fn hub() -> Self {
+        Self { sender: Sender::Hub, record: None }
+    }
 }
 
 /// The key of a last value in the store: the channel, and its type after a byte that no name has.
@@ -92,6 +130,21 @@ impl Channel {
 }
 
 impl Broker {
+    /// Puts a value of the hub into a channel.
+    ///
+    /// # Errors
+    /// As for [`Broker::publish_from`].
+    pub fn publish(
+        &self,
+        now: Now,
+        channel: &Channel,
+        value: Value<'_>,
+        receipt: &Receipt<'_>,
+        wakes: &mut Wakes,
+    ) -> Result<u64, Refusal> {
+        self.publish_from(Origin::hub(), now, channel, value, receipt, wakes)
+    }
+
     /// Puts a value into a channel. The caller has checked the right to.
     ///
     /// Who receives it is woken with `wakes`, after the caller has dropped its locks.
@@ -102,22 +155,26 @@ impl Broker {
     /// # Errors
     /// The payload is too long or not of its type, the report comes from a boot that is over, another
     /// revision stands than was meant, or the store has no room: then nothing has happened.
-    pub fn publish(
+    pub fn publish_from(
         &self,
+        origin: Origin<'_>,
         now: Now,
         channel: &Channel,
         value: Value<'_>,
         receipt: &Receipt<'_>,
         wakes: &mut Wakes,
     ) -> Result<u64, Refusal> {
-        self.publish_audited(now, channel, value, receipt, wakes, None)
+        self.check_length(&value)?;
+        let problem = self.judge_payload(channel, &value)?;
+        let offset = self.put(now, channel, value, receipt, wakes, origin.record)?;
+        if let Some(problem) = problem.filter(|_| offset != 0) {
+            self.show_quarantined(now, channel, &value, &problem, origin.sender, wakes);
+        }
+        Ok(offset)
     }
 
-    /// The same, with a record for the audit log in the value's batch: the caller says who publishes.
-    ///
-    /// # Errors
-    /// As for [`Broker::publish`].
-    pub fn publish_audited(
+    /// Gives a checked value its place; returns its revision, or 0 if it changed nothing.
+    fn put(
         &self,
         now: Now,
         channel: &Channel,
@@ -126,7 +183,6 @@ impl Broker {
         wakes: &mut Wakes,
         record: Option<Record>,
     ) -> Result<u64, Refusal> {
-        self.check_payload(&value)?;
         let mut draft = Draft::new(&message(channel, &value, value.payload, now));
         let (offset, ceiling, at_once);
         {
@@ -232,7 +288,7 @@ impl Broker {
         })
     }
 
-    fn check_payload(&self, value: &Value<'_>) -> Result<(), Refusal> {
+    fn check_length(&self, value: &Value<'_>) -> Result<(), Refusal> {
         let length = value.payload.len();
         if length > proto::limits::PAYLOAD_BYTES_MAX {
             self.metrics.limit_hit(Limit::Payload);
@@ -241,13 +297,7 @@ impl Broker {
             let text = format!("has {length} bytes; at most {max}");
             return Err(Refusal::new(ErrorCode::StateLimit, "publish.payload", text));
         }
-        if value.type_name.is_empty() {
-            return Ok(());
-        }
-        self.types.check_payload(value.type_name, value.payload).map_err(|error| {
-            self.metrics.dropped(Dropped::BadValue, 1);
-            Refusal::new(ErrorCode::BadValue, "publish.payload", error.to_string())
-        })
+        Ok(())
     }
 
     fn merged(&self, held: &[u8], patch: &[u8]) -> Result<Vec<u8>, Refusal> {
@@ -255,7 +305,9 @@ impl Broker {
             self.metrics.dropped(Dropped::BadValue, 1);
             Refusal::new(ErrorCode::BadValue, "publish.payload", text)
         };
-        let merged = merge::merge(held, patch).map_err(|error| bad(error.to_string()))?;
+        // Bytes from before the channel merged may be no protobuf: then the patch stands alone.
+        let merged = merge::merge(held, patch).or_else(|_| merge::merge(&[], patch));
+        let merged = merged.map_err(|error| bad(error.to_string()))?;
         let max = proto::limits::PAYLOAD_BYTES_MAX;
         if merged.len() > max {
             return Err(bad(format!("merged with the held value it is over {max} bytes")));

@@ -23,7 +23,7 @@ use proto::{ChannelName, ChannelPattern};
 use super::Broker;
 use super::channel::{Page, Rest, Revisions};
 use super::subscribe::Beginning;
-use crate::codec::Frame;
+use crate::codec::{Encoding, Frame};
 use crate::mailbox::{Lag, Mailbox};
 use crate::metrics::{Drop as Dropped, Limit};
 
@@ -52,6 +52,10 @@ pub enum Piece {
 #[derive(Debug, Default)]
 pub struct Reader {
     patterns: Vec<ChannelPattern>,
+    /// What each of them asked for, in their order.
+    encodings: Vec<Option<Encoding>>,
+    /// They didn't all ask for the same.
+    differ: bool,
     work: VecDeque<Work>,
     lagging: Option<Scan>,
 }
@@ -73,9 +77,14 @@ struct Scan {
 impl Reader {
     /// Takes up a subscription. A pattern that is there already begins anew.
     pub fn begin(&mut self, pattern: &ChannelPattern, beginning: Beginning) {
-        if !self.patterns.contains(pattern) {
-            self.patterns.push(pattern.clone());
+        match self.patterns.iter().position(|known| known == pattern) {
+            Some(at) => self.encodings[at] = beginning.encoding,
+            None => {
+                self.patterns.push(pattern.clone());
+                self.encodings.push(beginning.encoding);
+            }
         }
+        self.compare();
         if let Some(frames) = beginning.recovered {
             self.work.push_back(Work::Recovered(frames.into()));
         }
@@ -86,7 +95,11 @@ impl Reader {
 
     /// Ends a subscription.
     pub fn end(&mut self, pattern: &ChannelPattern) {
-        self.patterns.retain(|known| known != pattern);
+        if let Some(at) = self.patterns.iter().position(|known| known == pattern) {
+            self.patterns.remove(at);
+            self.encodings.remove(at);
+        }
+        self.compare();
         self.work.retain(|work| match work {
             Work::Recovered(_) => true,
             Work::Pass { pattern: of, .. } => of != pattern,
@@ -96,6 +109,28 @@ impl Reader {
     /// The patterns subscribed to.
     pub fn patterns(&self) -> &[ChannelPattern] {
         &self.patterns
+    }
+
+    /// How the content of this message is to be written, if a subscription says so: the first that
+    /// matches decides. Costs a comparison where all subscriptions ask for the same.
+    pub fn encoding_of(&self, frame: &Frame) -> Option<Encoding> {
+        if !self.differ {
+            return *self.encodings.first()?;
+        }
+        let message = frame.message();
+        let matching = self.patterns.iter().position(|known| known.matches(message.channel));
+        matching.and_then(|at| self.encodings[at])
+    }
+
+    /// How the values of this subscription's snapshot are to be written, if it says so.
+    pub fn encoding_for(&self, pattern: &ChannelPattern) -> Option<Encoding> {
+        let at = self.patterns.iter().position(|known| known == pattern)?;
+        self.encodings[at]
+    }
+
+    /// Whether a subscription asks for JSON, which is longer.
+    pub fn asks_for_json(&self) -> bool {
+        self.encodings.contains(&Some(Encoding::Json))
     }
 
     /// The mailbox left messages out: what is owed is no queue any more but the newest values.
@@ -193,6 +228,10 @@ impl Reader {
         for pattern in self.patterns.clone() {
             self.pass(pattern, Revisions { after, up_to: u64::MAX });
         }
+    }
+
+    fn compare(&mut self) {
+        self.differ = self.encodings.windows(2).any(|two| two[0] != two[1]);
     }
 
     fn pass(&mut self, pattern: ChannelPattern, revisions: Revisions) {

@@ -252,11 +252,18 @@ impl Broker {
         true
     }
 
-    /// Takes a device out: its session and its waiting commands end. The answer waits for the disk.
+    /// Takes a device out, if `is_meant` says so of it: its session and its waiting commands end. The
+    /// answer waits for the disk; it is the device where that wasn't the one meant, and nothing happened.
     ///
     /// # Errors
     /// There is no such device.
-    pub async fn remove_device(&self, now: Now, id: &DeviceId, by: &Actor) -> Result<(), Refusal> {
+    pub async fn remove_device(
+        &self,
+        now: Now,
+        id: &DeviceId,
+        by: &Actor,
+        is_meant: impl FnOnce(&DeviceView) -> bool + Send,
+    ) -> Result<Option<DeviceView>, Refusal> {
         self.recall(id)?;
         let (done, wait) = tokio::sync::oneshot::channel();
         {
@@ -266,6 +273,10 @@ impl Broker {
                 let text = format!("{id} is not registered");
                 return Err(Refusal::new(ErrorCode::NotFound, "id", text));
             };
+            let view = self.view(id, device);
+            if !is_meant(&view) {
+                return Ok(Some(view));
+            }
             let mut operations = vec![operation(Table::Device, id.as_str().as_bytes(), None)];
             if let Some(token) = device.token {
                 operations.push(operation(Table::Token, &token.0, None));
@@ -298,7 +309,7 @@ impl Broker {
             self.forget_labels(id);
         }
         self.tell_ledger(now, ledger::Input::DeviceRemoved { device: id.clone() });
-        durable(wait).await
+        durable(wait).await.map(|()| None)
     }
 
     /// One device.

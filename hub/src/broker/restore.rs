@@ -10,7 +10,6 @@ use std::sync::atomic::AtomicU64;
 use arc_swap::ArcSwap;
 use parking_lot::{Mutex, RwLock};
 use proto::DeviceId;
-use proto::json::Types;
 
 use super::channel::Channels;
 use super::commands::Desk;
@@ -18,13 +17,14 @@ use super::devices::{Device, Devices, Registration};
 use super::loading::Loading;
 use super::registry::operation;
 use super::room::Room;
+use super::schemas::Schemas;
 use super::sequence::Sequence;
 use super::stored::Restart;
 use super::{Broker, Settings, Ticket, audit};
 use crate::access::{Credential, Directory, TokenHash};
 use crate::audit::Entry;
 use crate::clock::Now;
-use crate::codec::Frame;
+use crate::codec::{Frame, LiveTypes};
 use crate::ledger::Ledger;
 use crate::mailbox::Budget;
 use crate::metrics::Metrics;
@@ -44,6 +44,8 @@ pub struct Restored {
     pub devices: usize,
     /// Commands.
     pub commands: usize,
+    /// Descriptor sets.
+    pub schemas: usize,
     /// Records of fleet commands.
     pub fleets: usize,
     /// Records that could not be read; each was logged, and stays in the store as it is.
@@ -76,6 +78,8 @@ impl Broker {
             Err(error) => skip("command", &error, &mut restored.unreadable),
         })?;
         let fleets = super::fleet::restore(&settings, store, now, &ledger, &mut restored)?;
+        let types = LiveTypes::new(metrics.not_converted.clone());
+        let schemas = Schemas::read(store, &types, &mut restored)?;
         let mut sequence = Sequence::start(random_epoch(), ceiling(store)?);
         let (offset, _) = sequence.advance();
         let restart = Restart { offset, unix_ms: now.unix_ms };
@@ -83,12 +87,14 @@ impl Broker {
         let audit = audit::Stored::read(&*store.records())?.chain(settings.audit);
         let broker = Self {
             metrics,
-            types: Arc::new(Types::built_in()),
+            types,
+            schemas: Mutex::new(schemas),
             rules: ArcSwap::from_pointee(rules),
             channels: RwLock::new(Channels::to_be_loaded()),
             sequence: Mutex::new(sequence),
             router: Router::default(),
             devices: Mutex::new(devices),
+            absent: Mutex::default(),
             sessions: Mutex::new(HashMap::new()),
             directory: RwLock::new(directory),
             policy: ArcSwap::default(),
@@ -224,6 +230,7 @@ pub fn check_record(record: &Operation) -> Result<(), String> {
             serde_json::from_slice::<Entry>(value).map(drop).map_err(|error| text(&error))
         }
         Table::Fleet => crate::fleet::Fleets::check(key, value).map_err(|error| text(&error)),
+        Table::Schema => super::schemas::check_stored(key, value).map_err(|error| text(&error)),
         Table::Meta => Ok(()),
     }
 }

@@ -14,7 +14,7 @@ use proto::envelope::Position;
 use super::channel::{Inner, Revisions};
 use super::{Broker, Channel};
 use crate::codec::request::Subscription;
-use crate::codec::{Frame, Refusal};
+use crate::codec::{Encoding, Frame, Refusal};
 use crate::mailbox::Mailbox;
 use crate::twin::Recovery;
 
@@ -30,6 +30,8 @@ pub struct Beginning {
     pub recovered: Option<Vec<Arc<Frame>>>,
     /// The last values to send first, if wanted.
     pub snapshot: Option<Revisions>,
+    /// How the content is to be written; none: as the peer's envelopes are.
+    pub encoding: Option<Encoding>,
 }
 
 impl Broker {
@@ -56,12 +58,12 @@ impl Broker {
         // Whoever was here before in this epoch holds all values up to its position.
         let snapshot = (wanted.snapshot && recovered.is_none())
             .then(|| Revisions { after: since.unwrap_or(0), up_to: position.offset });
-        Ok(Beginning { position, recovered, snapshot })
+        Ok(Beginning { position, recovered, snapshot, encoding: wanted.encoding })
     }
 
     /// Begins several subscriptions at one position, as a reader wants that names all it reads in one
     /// request and keeps one position: what was missed of all of them comes in one order and none
-    /// twice, and is recovered for all or for none. The caller has checked the right to.
+    /// twice, and is recovered for all or for none. How the content is written is the door's affair. The caller has checked the right to.
     ///
     /// # Errors
     /// One names a new channel, and there are as many as may be.
@@ -88,7 +90,7 @@ impl Broker {
         });
         let snapshot = (snapshot && recovered.is_none())
             .then(|| Revisions { after: since.unwrap_or(0), up_to: position.offset });
-        Ok(Beginning { position, recovered, snapshot })
+        Ok(Beginning { position, recovered, snapshot, encoding: None })
     }
 
     /// Ends a subscription, if there was one.

@@ -21,7 +21,7 @@ use crate::ledger::CommandView;
 const ENTRIES_MAX: usize = 1_000;
 
 /// What happened to a device, and what that explains.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct Timeline {
     /// Its id.
     pub device: String,
@@ -48,7 +48,8 @@ pub struct Timeline {
 }
 
 /// One thing that happened.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = TimelineEntry)]
 pub struct Entry {
     /// ms since 1970, UTC, by the hub's clock.
     pub time_unix_ms: u64,
@@ -87,10 +88,11 @@ impl Broker {
     ) -> Result<Option<Timeline>, Refusal> {
         let Some(device) = self.device(id)? else { return Ok(None) };
         let mut entries = Vec::new();
+        let types = self.types.load();
         let never_seen = device.online.is_none() && device.since_unix_ms == 0;
         let mut story = Story { now_unix_ms: now.unix_ms, never_seen, ..Story::default() };
         for frame in self.kept(id) {
-            let entry = of_frame(&self.types, &frame);
+            let entry = of_frame(&types, &frame);
             if entry.time_unix_ms <= to_unix_ms {
                 tell(&mut story, &entry);
                 entries.push(entry);
@@ -100,7 +102,7 @@ impl Broker {
         {
             let desk = self.desk.lock();
             for view in desk.ledger.of_device(id) {
-                let life = life(&self.types, view);
+                let life = life(&types, view);
                 entries.extend(of_command(&life, view));
                 let end = life.ended_unix_ms.unwrap_or(now.unix_ms);
                 if life.accepted_unix_ms <= to_unix_ms && end >= from_unix_ms {

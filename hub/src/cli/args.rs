@@ -64,6 +64,9 @@ pub(crate) enum Command {
     /// Issue, list or revoke tokens of people and programs
     #[command(subcommand)]
     Token(TokenCommand),
+    /// Add, list or remove descriptor sets: the types of payloads
+    #[command(subcommand)]
+    Schema(super::schema::SchemaCommand),
     /// Ask who may do what, and why
     #[command(subcommand)]
     Access(AccessCommand),

@@ -58,6 +58,13 @@ impl Http {
         self.answer(self.request(Method::POST, path).json(body)).await
     }
 
+    /// `POST` of an encoded message.
+    pub(crate) async fn post_protobuf(&self, path: &str, body: Vec<u8>) -> Result<Value, Failure> {
+        let request = self.request(Method::POST, path);
+        let kind = (reqwest::header::CONTENT_TYPE, "application/x-protobuf");
+        self.answer(request.header(kind.0, kind.1).body(body)).await
+    }
+
     /// `DELETE`.
     pub(crate) async fn delete(&self, path: &str) -> Result<(), Failure> {
         self.answer(self.request(Method::DELETE, path)).await.map(drop)

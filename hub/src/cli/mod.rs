@@ -7,7 +7,7 @@
 //!   words ─▶ args ─▶ action ─▶ send ─┬─▶ one ──┬─▶ client (socket) ─▶ hub
 //!                     │              └─▶ fleet ┴─▶ http (REST) ────▶ hub
 //!                     ├─▶ watch ──────▶ client
-//!                     └─▶ state, explain, devices, command, fleets, token, access, audit, export ─▶ http
+//!                     └─▶ state, explain, devices, command, fleets, token, access, schema, audit, export ─▶ http
 //!   answers ─▶ fields ─▶ summary, life, table ─▶ out
 //! ```
 //!
@@ -82,6 +82,8 @@ mod token;
 mod access;
 mod audit;
 mod transfer;
+
+mod schema;
 
 mod serve;
 
@@ -169,6 +171,7 @@ async fn ask(
         Command::Device(command) => devices::change(command, connection, out).await,
         Command::Access(command) => access::run(command, connection, out).await,
         Command::Token(command) => token::run(command, connection, out).await,
+        Command::Schema(command) => schema::run(command, connection, out).await,
         Command::Audit(command) => audit::run(command, connection, out).await,
         Command::Export(args) => transfer::export(args, connection).await,
         Command::Status(args) => devices::status(args.json, connection, out).await,

@@ -8,13 +8,17 @@
 //!                                └───────── body ─────────────────┘
 //!          └────────────── binary ────────────────────────────────┘
 //! ```
+//!
+//! Readers differ in two things, how envelopes are written and how their content is: so there are four
+//! forms of a message, and each is made at most once.
 
 use std::sync::OnceLock;
 
 use bytes::Bytes;
 use proto::envelope::Message;
-use proto::json::Types;
 use proto::wire::{Encode as _, Sink as _, varint_len};
+
+use super::{Encoding, LiveTypes};
 
 /// Field number of `Envelope.message`, with wire type 2.
 const MESSAGE_KEY: u64 = 9 << 3 | 2;
@@ -48,7 +52,7 @@ impl Draft {
         let start = ROOM - head.len();
         self.bytes[start..ROOM].copy_from_slice(&head);
         let binary = Bytes::from(self.bytes).slice(start..);
-        Frame { binary, head_len: head.len() as u8, offset, text: OnceLock::new() }
+        Frame { binary, head_len: head.len() as u8, offset, forms: OnceLock::new() }
     }
 }
 
@@ -70,8 +74,19 @@ pub struct Frame {
     binary: Bytes,
     head_len: u8,
     offset: u64,
-    /// The line of JSON, made for the first reader that wants it.
+    /// Made for the first reader that doesn't take the message as it is.
+    forms: OnceLock<Box<Forms>>,
+}
+
+/// Other forms of a message, each made for the first reader that wants it and shared by all others.
+#[derive(Debug, Default)]
+struct Forms {
+    /// The line of JSON, its content as JSON.
     text: OnceLock<Box<str>>,
+    /// The line of JSON, its content as payload.
+    plain_text: OnceLock<Box<str>>,
+    /// In protobuf, its content as JSON.
+    json: OnceLock<Frame>,
 }
 
 impl Frame {
@@ -84,7 +99,15 @@ impl Frame {
         let mut binary = head(body.len(), body.len());
         let head_len = binary.len() as u8;
         binary.extend_from_slice(body);
-        Ok(Self { binary: binary.into(), head_len, offset, text: OnceLock::new() })
+        Ok(Self { binary: binary.into(), head_len, offset, forms: OnceLock::new() })
+    }
+
+    /// The same message, in no other form yet: those may be of types that hold no longer.
+    #[must_use]
+    pub fn renewed(&self) -> Self {
+        let binary = self.binary.clone();
+        let (head_len, offset) = (self.head_len, self.offset);
+        Self { binary, head_len, offset, forms: OnceLock::new() }
     }
 
     /// The envelope with its length, as it stands in a binary WebSocket message.
@@ -123,24 +146,59 @@ impl Frame {
         self.binary.is_empty()
     }
 
-    /// The envelope as one line of JSON. Converted at the first call.
-    pub fn text(&self, types: &Types) -> &str {
-        self.text.get_or_init(|| {
+    /// The envelope as one line of JSON, its content as JSON, too. Converted at the first call. What
+    /// can't be converted stands there as payload, with the reason.
+    pub fn text(&self, types: &LiveTypes) -> &str {
+        self.forms().text.get_or_init(|| {
             let message = self.message();
             let payload = message.payload.unwrap_or_default();
-            let data = match message.type_name {
-                "" => None,
-                name => types.payload_to_json(name, payload).ok(),
+            let line = match types.convert(message.type_name, payload) {
+                Ok(data) => proto::json::message_json(&message, Some(&data)),
+                Err(reason) => {
+                    let message = Message { problem: &reason.to_string(), ..message };
+                    proto::json::message_json(&message, None)
+                }
             };
-            proto::json::message_json(&message, data.as_deref()).into_boxed_str()
+            line.into_boxed_str()
         })
     }
 
-    /// The `Message` alone as JSON, as it stands in a page of a snapshot.
-    pub fn value_text(&self, types: &Types) -> &str {
-        let line = self.text(types);
-        let inner = line.strip_prefix("{\"message\":").and_then(|rest| rest.strip_suffix('}'));
-        inner.expect("a line of JSON is a message in its envelope")
+    /// The envelope as one line of JSON, its content as payload.
+    pub fn plain_text(&self) -> &str {
+        let line = || proto::json::message_json(&self.message(), None).into_boxed_str();
+        self.forms().plain_text.get_or_init(line)
+    }
+
+    /// The envelope as one line of JSON, its content written so.
+    pub fn line(&self, content: Encoding, types: &LiveTypes) -> &str {
+        match content {
+            Encoding::Protobuf => self.plain_text(),
+            Encoding::Json => self.text(types),
+        }
+    }
+
+    /// The `Message` alone as JSON, as it stands in a page of a snapshot, its content written so.
+    pub fn value_line(&self, content: Encoding, types: &LiveTypes) -> &str {
+        bare(self.line(content, types))
+    }
+
+    /// The message in protobuf with its content as JSON. Converted at the first call; what can't be
+    /// converted stands there as payload, with the reason.
+    pub fn json(&self, types: &LiveTypes) -> &Self {
+        self.forms().json.get_or_init(|| {
+            let message = self.message();
+            let payload = message.payload.unwrap_or_default();
+            let draft = Message { offset: 0, ..message };
+            let draft = match types.convert(message.type_name, payload) {
+                Ok(json) => Draft::new(&Message { payload: None, json: &json, ..draft }),
+                Err(reason) => Draft::new(&Message { problem: &reason.to_string(), ..draft }),
+            };
+            draft.place(self.offset)
+        })
+    }
+
+    fn forms(&self) -> &Forms {
+        self.forms.get_or_init(Box::default)
     }
 
     /// A message with nothing but a channel and an offset.
@@ -148,6 +206,12 @@ impl Frame {
     pub fn for_test(channel: &str, offset: u64) -> Self {
         Draft::new(&Message { channel, payload: Some(b"x"), ..Message::default() }).place(offset)
     }
+}
+
+/// A line without the envelope around its message.
+fn bare(line: &str) -> &str {
+    let inner = line.strip_prefix("{\"message\":").and_then(|rest| rest.strip_suffix('}'));
+    inner.expect("a line of JSON is a message in its envelope")
 }
 
 #[cfg(test)]
@@ -174,5 +238,42 @@ mod tests {
             assert_eq!(restored.binary(), frame.binary());
             assert_eq!(restored.offset(), offset);
         }
+    }
+
+    #[test]
+    fn each_reader_finds_the_content_as_it_wants_it() {
+        let types = LiveTypes::built_in();
+        let frame = typed(b"\x08\x01");
+        assert!(frame.text(&types).contains(r#""data":{"online":true}"#), "{}", frame.text(&types));
+        assert!(frame.plain_text().contains(r#""payload":"CAE=""#), "{}", frame.plain_text());
+
+        let json = frame.json(&types);
+        let message = json.message();
+        assert_eq!((message.payload, message.json), (None, r#"{"online":true}"#));
+        assert_eq!((json.offset(), message.offset), (7, 7));
+        assert!(std::ptr::eq(json, frame.json(&types)), "converted once");
+    }
+
+    #[test]
+    fn what_has_no_json_comes_as_payload_with_the_reason() {
+        let types = LiveTypes::built_in();
+        for (frame, reason) in [
+            (Frame::for_test("a", 1), "no type"),
+            (typed(b"\xff"), "is not a lamplighter.v1.Presence"),
+        ] {
+            assert!(frame.text(&types).contains(reason), "{}", frame.text(&types));
+            assert!(frame.text(&types).contains(r#""payload":"#));
+            let message = frame.json(&types).message();
+            assert!(message.problem.contains(reason) && message.json.is_empty(), "{message:?}");
+            assert_eq!(message.payload, frame.message().payload);
+            assert_eq!(frame.message().problem, "", "who reads payloads has no problem");
+        }
+    }
+
+    fn typed(payload: &[u8]) -> Frame {
+        let type_name = "lamplighter.v1.Presence";
+        let message =
+            Message { channel: "a", payload: Some(payload), type_name, ..Message::default() };
+        Draft::new(&message).place(7)
     }
 }

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use proto::envelope::{Envelope, Error, GoAway, Kind, Position, Snapshot};
-use proto::json::{self, Types};
+use proto::json;
 use proto::wire::Sink as _;
 
-use super::{Encoding, Frame, Refusal};
+use super::{Encoding, Frame, LiveTypes, Refusal};
 
 /// Joins envelopes for one peer. Full when [`Outbound::len`] passes the caller's bound.
 ///
@@ -65,11 +65,17 @@ impl Outbound {
         self.encoding = encoding;
     }
 
-    /// Adds a message that many receive.
-    pub fn frame(&mut self, frame: &Frame, types: &Types) {
-        match self.encoding {
-            Encoding::Protobuf => self.binary(frame.binary()),
-            Encoding::Json => self.line(frame.text(types)),
+    /// Adds a message that many receive, its content as the peer's envelopes are written.
+    pub fn frame(&mut self, frame: &Frame, types: &LiveTypes) {
+        self.frame_as(self.encoding, frame, types);
+    }
+
+    /// Adds a message that many receive, its content written so.
+    pub fn frame_as(&mut self, content: Encoding, frame: &Frame, types: &LiveTypes) {
+        match (self.encoding, content) {
+            (Encoding::Protobuf, Encoding::Protobuf) => self.binary(frame.binary()),
+            (Encoding::Protobuf, Encoding::Json) => self.binary(frame.json(types).binary()),
+            (Encoding::Json, content) => self.line(frame.line(content, types)),
         }
     }
 
@@ -92,19 +98,24 @@ impl Outbound {
         }
     }
 
-    /// Adds a page of last values.
+    /// Adds a page of last values, their content written so.
     pub fn page(
         &mut self,
+        content: Encoding,
         pattern: &str,
         values: &[Arc<Frame>],
         last: bool,
         position: Position<'_>,
-        types: &Types,
+        types: &LiveTypes,
     ) {
         match self.encoding {
             Encoding::Protobuf => {
                 let mut encoded_values = Vec::new();
                 for value in values {
+                    let value = match content {
+                        Encoding::Protobuf => value,
+                        Encoding::Json => value.json(types),
+                    };
                     encoded_values.delimited(2, &value.body());
                 }
                 let encoded_values = &encoded_values;
@@ -112,8 +123,8 @@ impl Outbound {
                 self.binary(&encode(&Envelope::new(Kind::Snapshot(page))));
             }
             Encoding::Json => {
-                let values: Vec<&str> =
-                    values.iter().map(|value| value.value_text(types)).collect();
+                let lines = values.iter().map(|value| value.value_line(content, types));
+                let values: Vec<&str> = lines.collect();
                 self.line(&json::snapshot_json(pattern, &values, last, Some(position)));
             }
         }

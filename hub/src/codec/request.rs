@@ -1,10 +1,12 @@
 //! What a peer can ask, checked: a value of these types makes sense, though it may not be permitted.
 
 use proto::envelope::{
-    CommandReport, Envelope, ErrorCode, Hello, Kind, Position, Publish, Send, Subscribe,
+    CommandReport, Encoding as Wanted, Envelope, ErrorCode, Hello, Kind, Position, Publish, Send,
+    Subscribe,
 };
-use proto::json::Types;
 use proto::{ChannelName, ChannelPattern, CommandId, DeviceId, limits};
+
+use super::{Encoding, LiveTypes};
 
 /// A request that can't be served; the connection lives on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,7 +99,7 @@ impl<'a> Content<'a> {
     pub fn into_payload(
         self,
         type_name: &str,
-        types: &Types,
+        types: &LiveTypes,
         field: &'static str,
     ) -> Result<std::borrow::Cow<'a, [u8]>, Refusal> {
         match self {
@@ -123,6 +125,8 @@ pub struct Subscription {
     pub since: Option<(u64, u64)>,
     /// Whether the last values come first.
     pub snapshot: bool,
+    /// How the content is to be written; none: as the peer's envelopes are.
+    pub encoding: Option<Encoding>,
 }
 
 /// A command for a device.
@@ -218,6 +222,11 @@ fn check_subscribe(subscribe: Subscribe<'_>) -> Result<Subscription, Refusal> {
         pattern: check_pattern(subscribe.pattern, "subscribe.pattern")?,
         since: subscribe.since.map(|Position { epoch, offset, .. }| (epoch, offset)),
         snapshot: subscribe.snapshot,
+        encoding: match subscribe.encoding {
+            Wanted::Unspecified => None,
+            Wanted::Protobuf => Some(Encoding::Protobuf),
+            Wanted::Json => Some(Encoding::Json),
+        },
     })
 }
 

@@ -41,7 +41,7 @@ pub fn policy(file: &File) -> Result<Policy, ConfigError> {
         }
         issuers.push(Arc::new(issuer));
     }
-    Ok(Policy { roles, issuers, origins: origins(&file.http.origins)? })
+    Ok(Policy { roles, issuers, origins: origins(&file.http)? })
 }
 
 fn draft(role: &file::Role) -> Draft {
@@ -111,12 +111,20 @@ fn read_keys(path: &Path) -> Result<Vec<keys::Key>, ConfigError> {
     }
 }
 
-fn origins(origins: &[String]) -> Result<Origins, ConfigError> {
+fn origins(http: &file::Http) -> Result<Origins, ConfigError> {
+    let file::Http { origins, hosts } = http;
     check_count("http.origins", origins.len())?;
+    check_count("http.hosts", hosts.len())?;
+    if let Some(wrong_one) = hosts.iter().find(|text| !origin::is_host(text)) {
+        let problem = format!(
+            "has `{wrong_one}`; write a host without scheme and port, as in hub.city.example"
+        );
+        return wrong("http.hosts", problem);
+    }
     if let Some(wrong_one) = origins.iter().find(|text| !origin::is_exact(text)) {
         let problem =
             format!("has `{wrong_one}`; write an exact origin, as in https://city.example");
         return wrong("http.origins", problem);
     }
-    Ok(Origins::new(origins.to_vec()))
+    Ok(Origins::new(origins.clone()).with_hosts(hosts.clone()))
 }

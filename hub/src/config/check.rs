@@ -93,8 +93,7 @@ fn writer(file: &File) -> Result<store::WriterSettings, ConfigError> {
     let range = Duration::ZERO..=Duration::from_millis(200);
     let window = span("data.commit_window", file.data.commit_window, range)?;
     Ok(store::WriterSettings {
-        // Memory doesn't wear: nothing is gained by waiting.
-        window: if file.data.store == StoreKind::Memory { Duration::ZERO } else { window },
+        window,
         #[cfg(feature = "broken-ack")]
         ack_before_sync: file.data.broken_ack,
         ..store::WriterSettings::default()
@@ -241,8 +240,8 @@ fn check_rule(rule: &ChannelRule, types: &Types) -> Result<Rule, ConfigError> {
         Ok(pattern) => pattern,
         Err(error) => return wrong("channel.pattern", format!("`{}` {error}", rule.pattern)),
     };
-    if let Some(unknown) = rule.types.iter().find(|name| !types.contains(name)) {
-        return wrong("channel.types", format!("has `{unknown}`, which the hub doesn't know"));
+    for name in &rule.types {
+        check_type(name, types)?;
     }
     Ok(Rule {
         pattern,
@@ -251,7 +250,26 @@ fn check_rule(rule: &ChannelRule, types: &Types) -> Result<Rule, ConfigError> {
         history_count: within("channel.history", rule.history, 0..=100_000)?,
         history_age: span("channel.history_age", rule.history_age, s(1)..=s(30 * 86_400))?,
         durable: rule.durable,
+        undecodable: rule.undecodable,
     })
+}
+
+/// A type that isn't built in may be added while the hub runs; what looks built in has to be.
+fn check_type(name: &str, types: &Types) -> Result<(), ConfigError> {
+    let is_word = |word: &str| {
+        let mut letters = word.chars();
+        letters.next().is_some_and(|first| first == '_' || first.is_ascii_alphabetic())
+            && letters.all(|letter| letter == '_' || letter.is_ascii_alphanumeric())
+    };
+    if name.len() > proto::limits::TYPE_BYTES_MAX || !name.split('.').all(is_word) {
+        let problem = format!("has `{name}`; write the full name of a message, as in fleet.v1.Bin");
+        return wrong("channel.types", problem);
+    }
+    let ours = ["lighting.v1.", "lamplighter.v1."].iter().any(|package| name.starts_with(package));
+    if ours && !types.contains(name) {
+        return wrong("channel.types", format!("has `{name}`, which is not among the built-in"));
+    }
+    Ok(())
 }
 
 fn exempt(addresses: &[String]) -> Result<Vec<IpNet>, ConfigError> {
@@ -343,6 +361,7 @@ mod tests {
         check("data.commit_window", |file| with_tls(file).data.commit_window = Span::s(1));
         check("drain.hard_stop", |file| with_tls(file).drain.hard_stop = Span::s(10));
         check("http.origins", |file| with_tls(file).http.origins = vec!["*".to_owned()]);
+        check("http.hosts", |file| with_tls(file).http.hosts = vec!["hub:8443".to_owned()]);
         check("limits.address_exempt", |file| {
             with_tls(file).limits.address_exempt = vec!["here".to_owned()];
         });

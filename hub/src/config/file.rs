@@ -9,7 +9,7 @@ use super::StoreKind;
 use super::span::Span;
 use crate::access::Verb;
 use crate::mailbox::Overflow;
-use crate::twin::rule::Keep;
+use crate::twin::rule::{Keep, Undecodable};
 
 /// The whole file.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -223,12 +223,14 @@ pub struct Drain {
     pub hard_stop: Span,
 }
 
-/// Web pages of other origins.
+/// Web pages of other origins, and the hub's own names.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Http {
     /// Exact origins, as in `https://city.example`.
     pub origins: Vec<String>,
+    /// Names of the hub without a port, as in `hub.city.example`; requests for others are refused. None: any.
+    pub hosts: Vec<String>,
 }
 
 /// How much of the audit log is kept.
@@ -264,6 +266,9 @@ pub struct ChannelRule {
     pub history_age: Span,
     #[serde(default = "default_durable")]
     pub durable: bool,
+    /// What becomes of a payload that is not of its type.
+    #[serde(default)]
+    pub undecodable: Undecodable,
 }
 
 fn default_keep() -> Keep {

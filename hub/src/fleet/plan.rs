@@ -52,7 +52,7 @@ pub struct Waves {
 }
 
 /// A maintenance window, by the hub's wall clock. 0 is no bound.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Window {
     /// ms since 1970, UTC: nothing before.
     pub from_unix_ms: u64,

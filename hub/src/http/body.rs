@@ -18,7 +18,13 @@ const MERGE_PATCH: &str = "application/merge-patch+json";
 
 /// The media type of encoded messages.
 pub const PROTOBUF: &str = "application/x-protobuf";
-const BYTES: &str = "application/octet-stream";
+/// What else an encoded message may be called.
+const ENCODED: [&str; 4] = [
+    PROTOBUF,
+    "application/protobuf",
+    "application/vnd.google.protobuf",
+    "application/octet-stream",
+];
 
 /// A value in one of the encodings in which it can be published.
 #[derive(Debug)]
@@ -28,6 +34,10 @@ pub enum Body {
     /// The message itself.
     Encoded(Bytes),
 }
+
+/// An encoded message, and no JSON.
+#[derive(Debug)]
+pub struct Encoded(pub Bytes);
 
 /// A document that a request brought.
 #[derive(Debug)]
@@ -51,11 +61,20 @@ impl<S: Send + Sync> FromRequest<S> for Body {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        want(request.headers(), &[JSON, PROTOBUF, BYTES])?;
+        want(request.headers(), &[&[JSON], &ENCODED[..]].concat())?;
         if media_type(request.headers()).is_some_and(|given| given.eq_ignore_ascii_case(JSON)) {
             return read(request, state).await.map(Self::Json);
         }
         bytes(request, state).await.map(Self::Encoded)
+    }
+}
+
+impl<S: Send + Sync> FromRequest<S> for Encoded {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        want(request.headers(), &ENCODED)?;
+        bytes(request, state).await.map(Self)
     }
 }
 

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::Api;
-use super::accept::Encoding;
+use super::accept;
 use super::audit::By;
 use super::auth::Person;
 use super::body::{Body, MergePatch, PROTOBUF};
@@ -26,7 +26,7 @@ use crate::audit::Actor;
 use crate::broker::at_once::{Publishing, Written};
 use crate::broker::channel::Channel;
 use crate::clock::Now;
-use crate::codec::Frame;
+use crate::codec::{Encoding, Frame};
 
 const PAGE_DEFAULT: usize = 100;
 const PAGE_MAX: usize = 1000;
@@ -157,8 +157,8 @@ pub async fn one(
     let type_name = channel.type_named(&query.type_name)?;
     let frame = channel.last_of(type_name);
     let mut frame = frame.ok_or_else(|| Problem::not_found("the channel keeps no such value"))?;
-    let encoding = Encoding::preferred(&headers)?;
-    let patience = wait(&headers).filter(|_| conditions.has(&encoding.version(&frame)));
+    let encoding = accept::preferred(&headers)?;
+    let patience = wait(&headers).filter(|_| conditions.has(&accept::version(encoding, &frame)));
     if let Some(patience) = patience {
         let known = frame.offset();
         let newer = wait_for_newer(&api, &person.0, &channel.name, type_name, known, patience);
@@ -212,7 +212,8 @@ pub async fn put(
     publish(&api, by, &channel, &type_name, |_| Ok(payload.clone()), &conditions).await
 }
 
-/// Change the value by a merge patch (RFC 7396) of its JSON: members replace, `null` takes away.
+/// Change the value by a merge patch (RFC 7396) of its JSON: members replace, `null` takes away. Fields that
+/// the hub doesn't know, which JSON doesn't show, stay.
 #[utoipa::path(patch, path = "/v1/channels/{name}", tag = "channels", params(ChannelPath, TypeQuery),
     request_body(content = Object, content_type = "application/merge-patch+json"),
     responses((status = 200, description = "published", body = Published)))]
@@ -233,11 +234,23 @@ pub async fn patch(
     let change = |held: Option<&Frame>| {
         let message = held.map(Frame::message);
         let payload = message.and_then(|message| message.payload).unwrap_or_default();
-        let text = api.broker.types.payload_to_json(&type_name, payload);
-        let held = text.ok().and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
-        from_json(&api, &type_name, &patch.clone().apply(held)?)
+        let shown = json_of(&api, &type_name, payload)?;
+        let edited = patch.clone().apply(shown)?;
+        let encoded = api.broker.types.payload_edited(&type_name, payload, &edited);
+        encoded.map_err(|error| bad(format!("the body makes no {type_name}: {error}")))
     };
     publish(&api, by, &channel, &type_name, change, &conditions).await
+}
+
+/// A held value as a patch sees it.
+fn json_of(api: &Api, type_name: &str, payload: &[u8]) -> Result<serde_json::Value, Problem> {
+    let text = api.broker.types.payload_to_json(type_name, payload).map_err(|error| {
+        let detail = format!(
+            "the value is no {type_name}, so it can't be patched: {error}; PUT it as a whole"
+        );
+        Problem::new(StatusCode::CONFLICT, "CONFLICT", detail)
+    })?;
+    Ok(serde_json::from_str(&text).expect("what was written as JSON is JSON"))
 }
 
 fn from_json(api: &Api, type_name: &str, data: &serde_json::Value) -> Result<Vec<u8>, Problem> {
@@ -279,7 +292,7 @@ async fn publish(
 }
 
 fn respond(api: &Api, conditions: &Conditions, frame: &Frame, encoding: Encoding) -> Response {
-    let version = encoding.version(frame);
+    let version = accept::version(encoding, frame);
     if encoding == Encoding::Json {
         let document = ValueDocument::of(&api.broker, frame, Now::read());
         return version::answer(conditions, &version, &document);

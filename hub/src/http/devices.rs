@@ -214,13 +214,10 @@ pub async fn remove(
 ) -> Result<StatusCode, Problem> {
     let id = device_id(&id)?;
     person.require(Verb::Manage, &grant::device_name(&id))?;
-    if !conditions.is_none() {
-        let device = api.broker.device(&id)?.ok_or_else(|| not_registered(&id))?;
-        if !conditions.allow(Some(&version_of(&device))) {
-            return Err(super::device::stale(&device));
-        }
+    let is_meant = |device: &DeviceView| conditions.allow(Some(&version_of(device)));
+    if let Some(device) = api.broker.remove_device(Now::read(), &id, &by, is_meant).await? {
+        return Err(super::device::stale(&device));
     }
-    api.broker.remove_device(Now::read(), &id, &by).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -5,9 +5,9 @@
 //! protocol and the field that is wrong. Everything below `/v1` needs a bearer token (RFC 6750), and a role
 //! that grants what is asked, but the description itself, [`openapi`], which is made from these handlers.
 //!
-//! Read [`origin`], [`auth`], [`problem`], [`version`] and [`body`], then the resources: [`devices`] and
+//! Read [`origin`], [`auth`], [`problem`], [`version`], [`body`] and [`accept`], then the resources: [`devices`] and
 //! [`device`], [`twin`], [`channels`], [`timeline`], [`commands`], [`fleet_commands`], [`sessions`], [`tokens`],
-//! [`access`], [`audit`], [`export`], [`settings`], [`health`]; then [`readers`] for what
+//! [`access`], [`schemas`], [`audit`], [`export`], [`settings`], [`health`]; then [`readers`] for what
 //! stays open, and [`sdk`] and `dashboard`, which are files.
 
 #![allow(unused_qualifications, reason = "the macros that describe the handlers write whole paths")]
@@ -45,6 +45,7 @@ mod fields;
 pub mod fleet_commands;
 pub mod health;
 pub mod readers;
+pub mod schemas;
 pub mod sdk;
 pub mod sessions;
 pub mod settings;
@@ -80,10 +81,6 @@ pub fn router(api: Api) -> Router {
         .merge(page())
         .merge(described)
         .merge(openapi::routes(&openapi::complete(openapi)))
-        .route("/v1/devices/{id}/timeline", get(timeline::of_device))
-        .route("/v1/fleet-commands", get(fleet_commands::list).post(fleet_commands::create))
-        .route("/v1/fleet-commands/{id}", get(fleet_commands::one).delete(fleet_commands::cancel))
-        .route("/v1/fleet-commands/{id}/targets", get(fleet_commands::targets))
         .fallback(problem::no_route)
         .method_not_allowed_fallback(problem::no_method)
         .layer(DefaultBodyLimit::max(body::BODY_BYTES_MAX))
@@ -120,11 +117,17 @@ fn resources() -> OpenApiRouter<Api> {
         .routes(routes!(readers::poll::poll))
         .routes(routes!(commands::list, commands::send))
         .routes(routes!(commands::one, commands::cancel))
+        .routes(routes!(timeline::of_device))
+        .routes(routes!(fleet_commands::list, fleet_commands::create))
+        .routes(routes!(fleet_commands::one, fleet_commands::cancel))
+        .routes(routes!(fleet_commands::targets))
         .routes(routes!(sessions::list))
         .routes(routes!(sessions::disconnect))
         .routes(routes!(tokens::list, tokens::issue))
         .routes(routes!(tokens::revoke))
         .routes(routes!(access::explain))
+        .routes(routes!(schemas::list, schemas::add))
+        .routes(routes!(schemas::one, schemas::remove))
         .routes(routes!(audit::list))
         .routes(routes!(export::all))
         .routes(routes!(settings::config))

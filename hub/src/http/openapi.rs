@@ -27,6 +27,7 @@ const REFUSALS: &[(&str, &str)] = &[
     ("412", "the version is not the current one, which comes with the answer"),
     ("413", "too long"),
     ("415", "not in this media type"),
+    ("421", "the hub has another name"),
     ("428", "the request has to name the version that it changes"),
     ("429", "too many requests"),
     ("503", "not now"),
@@ -46,6 +47,7 @@ const REFUSALS: &[(&str, &str)] = &[
         (name = "commands", description = "Requests to devices, each with one life"),
         (name = "sessions", description = "Who is connected"),
         (name = "tokens", description = "Credentials of people and programs"),
+        (name = "schemas", description = "Types of payloads that operators add"),
         (name = "hub", description = "The hub itself")
     ),
     components(schemas(ProblemDocument)),

@@ -25,6 +25,7 @@ pub async fn guard(State(api): State<Api>, request: Request, next: Next) -> Resp
     let listed = match policy.origins.judge(values(&header::ORIGIN), values(&header::HOST)) {
         Page::Own => return next.run(request).await,
         Page::Foreign => return Problem::foreign_origin().into_response(),
+        Page::Misdirected => return Problem::misdirected().into_response(),
         Page::Listed(origin) => HeaderValue::from_str(origin),
     };
     // What is in the list has no byte that a header can't have.

@@ -105,6 +105,12 @@ impl Problem {
         Self::new(StatusCode::FORBIDDEN, "NOT_PERMITTED", detail)
     }
 
+    /// The request is for another host.
+    pub fn misdirected() -> Self {
+        let detail = "the hub has another name; http.hosts in the configuration lists its names";
+        Self::new(StatusCode::MISDIRECTED_REQUEST, "MISDIRECTED", detail)
+    }
+
     /// A device asks where only people and programs may.
     pub fn for_people_only() -> Self {
         let detail = "a device has the socket only; use a token of a person or a program";

@@ -35,9 +35,12 @@ pub struct ValueDocument {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = false)]
     data: Option<Value>,
-    /// The bytes in base64, where the hub doesn't know the type.
+    /// The bytes in base64, where they have no JSON.
     #[serde(skip_serializing_if = "Option::is_none")]
     payload: Option<String>,
+    /// Why there is no JSON of a value that has a type.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<String>,
 }
 
 impl ValueDocument {
@@ -49,8 +52,13 @@ impl ValueDocument {
             measured => measured,
         };
         let payload = message.payload.unwrap_or_default();
-        let text = broker.types.payload_to_json(message.type_name, payload).ok();
-        let data: Option<Value> = text.and_then(|text| serde_json::from_str(&text).ok());
+        let (data, problem) = match message.type_name {
+            "" => (None, None),
+            name => match broker.types.payload_to_json(name, payload) {
+                Ok(text) => (serde_json::from_str::<Value>(&text).ok(), None),
+                Err(error) => (None, Some(error.to_string())),
+            },
+        };
         Self {
             channel: message.channel.to_owned(),
             type_name: message.type_name.to_owned(),
@@ -62,6 +70,7 @@ impl ValueDocument {
             age_ms: now.unix_ms.saturating_sub(age_from),
             payload: data.is_none().then(|| STANDARD.encode(payload)),
             data,
+            problem,
         }
     }
 }

@@ -11,6 +11,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use headers::{ETag, HeaderMapExt as _, IfMatch, IfNoneMatch};
 use serde::Serialize;
+use sha2::{Digest as _, Sha256};
 
 use super::Api;
 use super::devices::bad;
@@ -31,9 +32,24 @@ impl Version {
         Self(revision.to_string())
     }
 
+    /// By the hash of what it is, in hexadecimal.
+    pub fn of_hash(hash: &str) -> Self {
+        Self(hash.to_owned())
+    }
+
     /// By two.
     pub fn of_both(one: u64, other: u64) -> Self {
         Self(format!("{one}-{other}"))
+    }
+
+    /// By what is in the document, where it has no revision of its own.
+    ///
+    /// # Panics
+    /// The document has no JSON: a mistake in its type.
+    pub fn of_content(document: &impl Serialize) -> Self {
+        let text = serde_json::to_vec(document).expect("a document has JSON");
+        let digest = Sha256::digest(text);
+        Self(digest[..16].iter().map(|byte| format!("{byte:02x}")).collect())
     }
 
     /// Of the same state in another encoding, which has a tag of its own.
@@ -75,11 +91,6 @@ impl Conditions {
         check(headers, &header::IF_MATCH, "If-Match")?;
         check(headers, &header::IF_NONE_MATCH, "If-None-Match")?;
         Ok(Self { matches: headers.typed_get(), matches_none: headers.typed_get() })
-    }
-
-    /// Whether the request says which version it means to change.
-    pub fn names_a_version(&self) -> bool {
-        self.matches.as_ref().is_some_and(|tags| !tags.is_any())
     }
 
     /// Whether there is any condition.

@@ -46,6 +46,7 @@ const LIVE: &[&str] = &[
     "channel",
     "devices",
     "drain",
+    "http.hosts",
     "http.origins",
     "issuer",
     "limits.accept_per_s",

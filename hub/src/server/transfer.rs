@@ -19,6 +19,7 @@ use crate::audit::{Actor, Record, Verb};
 use crate::broker::audit::is_of_the_log;
 use crate::broker::registry::operation;
 use crate::broker::restore::{CEILING_KEY, check_record};
+use crate::broker::schemas::name_in;
 use crate::clock::Now;
 use crate::store::export::{self, End, Export, Header, ImportError};
 use crate::store::{self, FORMAT_VERSION, Operation, Records, Store, StoreError, Table};
@@ -209,6 +210,8 @@ fn is_missing(records: &dyn Records, record: &Operation) -> Result<bool, StoreEr
         }
         // A device that is here keeps its token, and gets no second one.
         Table::Token => Ok(!has(records, table, key)? && !is_of_ours(records, record)?),
+        // A set comes whole or not at all.
+        Table::Schema => Ok(!has(records, table, name_in(key))?),
         Table::Meta | Table::Command | Table::Fleet | Table::Device | Table::LastValue => {
             Ok(!has(records, table, key)?)
         }

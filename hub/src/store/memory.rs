@@ -28,6 +28,10 @@ impl Store for MemoryStore {
         self.kept.clone()
     }
 
+    fn is_volatile(&self) -> bool {
+        true
+    }
+
     fn commit(&mut self, batch: &[Operation]) -> Result<(), StoreError> {
         let mut records = self.kept.records.write();
         for operation in batch {

@@ -81,19 +81,22 @@ pub enum Table {
     Device = b'd',
     /// The hashes of the tokens that let peers in.
     Token = b't',
+    /// The descriptor sets that operators added.
+    Schema = b's',
     /// The records of the audit log, by their number.
     Audit = b'a',
 }
 
 impl Table {
     /// All tables.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Meta,
         Self::LastValue,
         Self::Command,
         Self::Fleet,
         Self::Device,
         Self::Token,
+        Self::Schema,
         Self::Audit,
     ];
 
@@ -181,6 +184,12 @@ pub trait Store: Send + 'static {
             visit(key, value);
             ControlFlow::Continue(())
         })
+    }
+
+    /// Whether nothing of it outlives the process: what was submitted is then as safe as it gets, and
+    /// nothing is gained by waiting for a commit.
+    fn is_volatile(&self) -> bool {
+        false
     }
 
     /// Applies all operations, in their order, or none; they are on disk when this returns.

@@ -136,6 +136,7 @@ struct Shared<T> {
     wake: Condvar,
     stats: WriterStats,
     settings: WriterSettings,
+    is_volatile: bool,
     now: fn() -> Instant,
 }
 
@@ -181,6 +182,7 @@ impl<T: Send + 'static> Writer<T> {
             wake: Condvar::new(),
             stats: WriterStats::default(),
             settings,
+            is_volatile: store.is_volatile(),
             now,
         });
         let of_thread = Arc::clone(&shared);
@@ -211,15 +213,23 @@ impl<T: Send + 'static> Writer<T> {
             tap.note(operations.as_ref());
         }
         let was_idle = state.pending.is_empty();
+        let is_first_ticket = ticket.is_some() && state.pending.tickets() == 0;
         let coalesced = state.pending.add(operations, ticket);
         // In between, the thread sleeps on its own account until the window ends.
-        let wake = state.is_asleep && (was_idle || state.pending.is_half_full());
+        let is_due = was_idle || state.pending.is_half_full();
+        let wake = state.is_asleep && (is_due || (self.is_volatile() && is_first_ticket));
         drop(state);
         stats.coalesced.fetch_add(coalesced, Ordering::Relaxed);
         if wake {
             self.shared.wake.notify_one();
         }
         Ok(())
+    }
+
+    /// Whether the store keeps nothing longer than the process lives ([`Store::is_volatile`]). A ticket
+    /// then says no more than that its submission was taken.
+    pub fn is_volatile(&self) -> bool {
+        self.shared.is_volatile
     }
 
     /// How the writer is at `now`.
@@ -341,9 +351,13 @@ impl<T> Shared<T> {
         let mut state = self.state.lock();
         loop {
             let now = (self.now)();
-            let wait = last_start.map_or(Duration::ZERO, |last| {
-                (last + self.settings.window).saturating_duration_since(now)
-            });
+            // Memory doesn't wear: the window only saves wakings, and nobody waits for it.
+            let window = match self.is_volatile && state.pending.tickets() > 0 {
+                true => Duration::ZERO,
+                false => self.settings.window,
+            };
+            let wait = last_start
+                .map_or(Duration::ZERO, |last| (last + window).saturating_duration_since(now));
             let is_closing = state.phase != Phase::Open;
             if state.pending.is_empty() {
                 if is_closing {

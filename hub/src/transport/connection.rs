@@ -38,6 +38,9 @@ const MESSAGES_PER_TURN: usize = 32;
 const TURNS_PER_POLL: usize = 16;
 /// How often a connection whose socket is full looks whether it was ended meanwhile.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Deadlines of many connections come together on a multiple of this: a hub that has nothing to do wakes up
+/// 20 times a second for all of its pings, not once for each.
+const DEADLINES_EVERY: Duration = Duration::from_millis(50);
 /// Receivers that are written to before others have their turn: about a millisecond.
 const WAKES_PER_TURN: usize = 128;
 
@@ -263,7 +266,8 @@ impl Link {
     /// Sets the timer to the earlier of the deadline and the end of a pause. A deadline that moved
     /// back is left to fire early: that is cheaper than to move the timer with every message.
     fn arm(&mut self, now: Instant) {
-        let deadline = self.session.deadline().unwrap_or(now);
+        let deadline =
+            self.session.deadline().map_or(now, |at| clock::together(at, DEADLINES_EVERY));
         let pause = self.session.paused_until().filter(|until| *until > now);
         let next = pause.map_or(deadline, |until| until.min(deadline));
         let armed = self.timer.deadline().into_std();

@@ -11,7 +11,7 @@ use super::line::Line;
 use crate::audit::{Record, Verb};
 use crate::broker::at_once::is_told_to_devices;
 use crate::broker::devices::Turned;
-use crate::broker::publish::{Receipt, Value};
+use crate::broker::publish::{Origin, Receipt, Sender, Value};
 use crate::broker::{Broker, Peer};
 use crate::clock::Now;
 use crate::codec::request::{Publication, Refusal, Report, Sending, Subscription};
@@ -262,7 +262,8 @@ fn put(
         }
         Some(_) | None => None,
     };
-    broker.publish_audited(now, &channel, value, &receipt, wakes, record).map(drop)
+    let origin = Origin { sender: Sender::Peer(&peer.identity), record };
+    broker.publish_from(origin, now, &channel, value, &receipt, wakes).map(drop)
 }
 
 fn subscribe(

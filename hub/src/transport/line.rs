@@ -36,7 +36,7 @@ use super::wire::Wire;
 use crate::broker::channel::{PAGE_BYTES, PAGE_BYTES_AS_JSON};
 use crate::broker::reader::{Piece, gap};
 use crate::broker::{Broker, Reader};
-use crate::codec::{Encoding, Outbound, encode, outbound};
+use crate::codec::{Encoding, Frame, Outbound, encode, outbound};
 use crate::mailbox::{Item, Mailbox, Taken};
 
 /// What is joined into one WebSocket message: enough to be worth a write, little enough to be freed.
@@ -212,20 +212,23 @@ impl Line {
 
     /// What is owed before the mailbox: recovered messages and pages of values.
     fn owed(&mut self, broker: &Broker) -> Option<CloseCode> {
-        let mailbox = self.mailbox.as_ref()?;
+        let mailbox = self.mailbox.clone()?;
         if let Some(code) = mailbox.closing() {
             return Some(code);
         }
-        let page_bytes = match self.outbound.encoding() {
-            Encoding::Protobuf => PAGE_BYTES,
-            Encoding::Json => PAGE_BYTES_AS_JSON,
+        let own = self.outbound.encoding();
+        let page_bytes = match own {
+            Encoding::Protobuf if !self.reader.asks_for_json() => PAGE_BYTES,
+            Encoding::Protobuf | Encoding::Json => PAGE_BYTES_AS_JSON,
         };
         while self.outbound.len() < BATCH_BYTES && self.reader.is_behind() {
-            match self.reader.next(broker, mailbox, page_bytes) {
-                Some(Piece::Message(frame)) => self.outbound.frame(&frame, &broker.types),
+            match self.reader.next(broker, &mailbox, page_bytes) {
+                Some(Piece::Message(frame)) => self.message(&frame, broker),
                 Some(Piece::Snapshot { pattern, values, last, position }) => {
                     // A page is a message of its own, so that none passes the limit.
-                    self.outbound.page(pattern.as_str(), &values, last, position, &broker.types);
+                    let content = self.reader.encoding_for(&pattern).unwrap_or(own);
+                    let (pattern, types) = (pattern.as_str(), &broker.types);
+                    self.outbound.page(content, pattern, &values, last, position, types);
                     break;
                 }
                 // Looking took long enough; others have their turn.
@@ -233,6 +236,13 @@ impl Line {
             }
         }
         None
+    }
+
+    /// A message that many receive, as this peer wants it.
+    fn message(&mut self, frame: &Frame, broker: &Broker) {
+        let own = self.outbound.encoding();
+        let content = self.reader.encoding_of(frame).unwrap_or(own);
+        self.outbound.frame_as(content, frame, &broker.types);
     }
 
     /// What was in the mailbox; the code, if it says to close.
@@ -249,7 +259,7 @@ impl Line {
             match item {
                 Item::Message(frame) => {
                     broker.metrics.delivered.inc();
-                    self.outbound.frame(frame, &broker.types);
+                    self.message(frame, broker);
                 }
                 Item::Answer(envelope) => self.outbound.envelope(envelope),
             }

@@ -106,8 +106,14 @@ fn check(request: &Request, origins: &Origins) -> Result<(String, bool), Refused
         return Err((StatusCode::UPGRADE_REQUIRED, "use version 13 of WebSocket"));
     }
     let values = |name: &HeaderName| headers.get_all(name).iter().map(HeaderValue::as_bytes);
-    if origins.judge(values(&header::ORIGIN), values(&header::HOST)) == Page::Foreign {
-        return Err((StatusCode::FORBIDDEN, "the origin is not in the hub's list"));
+    match origins.judge(values(&header::ORIGIN), values(&header::HOST)) {
+        Page::Own | Page::Listed(_) => {}
+        Page::Foreign => {
+            return Err((StatusCode::FORBIDDEN, "the origin is not in the hub's list"));
+        }
+        Page::Misdirected => {
+            return Err((StatusCode::MISDIRECTED_REQUEST, "the hub has another name"));
+        }
     }
     let offered: Vec<&str> = list(headers, &header::SEC_WEBSOCKET_PROTOCOL).collect();
     let ours = offered.contains(&proto::SUBPROTOCOL);

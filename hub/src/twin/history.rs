@@ -50,6 +50,13 @@ impl History {
         self.forgotten = self.forgotten.max(up_to);
     }
 
+    /// Every message forgets in which other forms it was read.
+    pub fn renew(&mut self) {
+        for (_, frame) in &mut self.kept {
+            *frame = Arc::new(frame.renewed());
+        }
+    }
+
     /// All that is kept, oldest first.
     pub fn kept(&self) -> impl Iterator<Item = &Arc<Frame>> {
         self.kept.iter().map(|(_, frame)| frame)

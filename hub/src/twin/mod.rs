@@ -24,7 +24,7 @@ pub mod rule;
 
 pub use history::{History, Recovery};
 pub use order::{ReportId, Verdict};
-pub use rule::{Keep, Rule, Rules};
+pub use rule::{Keep, Rule, Rules, Undecodable};
 
 /// A last value, as the message that brought it.
 #[derive(Debug, Clone)]
@@ -80,6 +80,14 @@ impl ChannelState {
     pub fn restore(&mut self, rule: &Rule, frame: &Arc<Frame>, report: ReportId, unix_ms: u64) {
         self.take(rule, frame, report, unix_ms);
         self.history.forget(frame.offset());
+    }
+
+    /// Every message forgets in which other forms it was read.
+    pub fn renew(&mut self) {
+        for last in &mut self.last {
+            last.frame = Arc::new(last.frame.renewed());
+        }
+        self.history.renew();
     }
 
     /// The recent messages that are still there, oldest first.

@@ -16,6 +16,17 @@ pub enum Keep {
     Merge,
 }
 
+/// What becomes of a payload that is not of its type, or whose type the hub doesn't know.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Undecodable {
+    /// It is refused.
+    #[default]
+    Refuse,
+    /// It goes on as bytes, and is shown on the channel's quarantine.
+    Quarantine,
+}
+
 /// What one kind of channel keeps.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rule {
@@ -31,6 +42,8 @@ pub struct Rule {
     pub history_age: Duration,
     /// Whether an acknowledgement waits for the disk.
     pub durable: bool,
+    /// What becomes of a payload that is not of its type.
+    pub undecodable: Undecodable,
 }
 
 /// All rules of a hub, in order.
@@ -43,10 +56,12 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 const QUARTER: Duration = Duration::from_secs(15 * 60);
 
 impl Rules {
-    /// The configured rules first, then the built-in ones: the channels of a device with the types
-    /// that they carry, and last a rule that takes every other channel.
+    /// The rule of what the hub shows in quarantine, which nobody changes; then the configured rules;
+    /// then the built-in ones: the channels of a device with the types that they carry, and last a rule
+    /// that takes every other channel.
     pub fn with_built_in(configured: Vec<Rule>) -> Self {
-        let mut rules = configured;
+        let mut rules = vec![quarantine_rule()];
+        rules.extend(configured);
         rules.extend(channels::ALL.iter().map(device_rule));
         // How a fleet command stands: each message says all, so none is missed but the last.
         rules.push(Rule {
@@ -56,6 +71,7 @@ impl Rules {
             history_count: 1,
             history_age: DAY,
             durable: true,
+            undecodable: Undecodable::Refuse,
         });
         rules.push(Rule {
             pattern: pattern(">"),
@@ -64,6 +80,7 @@ impl Rules {
             history_count: 64,
             history_age: Duration::from_secs(3600),
             durable: true,
+            undecodable: Undecodable::Refuse,
         });
         Self { rules: rules.into_iter().map(std::sync::Arc::new).collect() }
     }
@@ -92,6 +109,20 @@ fn device_rule(kind: &channels::DeviceChannel) -> Rule {
         history_count,
         history_age,
         durable: true,
+        undecodable: Undecodable::Refuse,
+    }
+}
+
+/// Enough to see what a sender does wrong, and no more: it may do it often.
+fn quarantine_rule() -> Rule {
+    Rule {
+        pattern: pattern(&format!("{}.>", channels::QUARANTINE_PREFIX)),
+        types: vec![channels::QUARANTINED_TYPE.to_owned()],
+        keep: Keep::Replace,
+        history_count: 16,
+        history_age: DAY,
+        durable: false,
+        undecodable: Undecodable::Refuse,
     }
 }
 

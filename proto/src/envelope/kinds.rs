@@ -3,7 +3,7 @@
 
 use core::marker::PhantomData;
 
-use super::{CommandState, ErrorCode, GapReason};
+use super::{CommandState, Encoding, ErrorCode, GapReason};
 use crate::wire::{Encode, Reader, Sink, Value, WireError};
 
 /// How a value of one type stands in a field.
@@ -114,6 +114,7 @@ macro_rules! number_field {
 }
 
 number_field!(CommandState);
+number_field!(Encoding);
 number_field!(ErrorCode);
 number_field!(GapReason);
 
@@ -189,12 +190,16 @@ messages! {
     Message {
         channel: &'a str = 1, payload: Option<&'a [u8]> = 2, data: Option<&'a [u8]> = 3,
         offset: u64 = 4, time_unix_ms: u64 = 5, boot: u32 = 6, seq: u64 = 7,
-        measured_unix_ms: u64 = 8, type_name: &'a str = 9,
+        measured_unix_ms: u64 = 8, type_name: &'a str = 9, json: &'a str = 10,
+        problem: &'a str = 11,
     }
     /// A place in the order of all messages of one hub.
     Position { epoch: u64 = 1, offset: u64 = 2, }
     /// Asks for what channels carry.
-    Subscribe { pattern: &'a str = 1, since: Option<Position<'a>> = 2, snapshot: bool = 3, }
+    Subscribe {
+        pattern: &'a str = 1, since: Option<Position<'a>> = 2, snapshot: bool = 3,
+        encoding: Encoding = 4,
+    }
     /// Ends a subscription.
     Unsubscribe { pattern: &'a str = 1, }
     /// Messages were left out.
@@ -244,6 +249,12 @@ messages! {
         time_unix_ms: u64 = 5, sender: &'a str = 6, type_name: &'a str = 7, detail: &'a str = 8,
         attempt: u32 = 9, result: &'a [u8] = 10, request_id: &'a str = 11,
         deadline_unix_ms: u64 = 12, late: bool = 13,
+    }
+    /// A value that is not of its channel's type; a payload, not an envelope.
+    Quarantined {
+        channel: &'a str = 1, type_name: &'a str = 2, payload: &'a [u8] = 3,
+        payload_bytes: u32 = 4, problem: &'a str = 5, sender: &'a str = 6, boot: u32 = 7,
+        seq: u64 = 8,
     }
     /// Whether a device is connected; a payload, not an envelope.
     Presence {

@@ -5,18 +5,19 @@ use std::fmt;
 use prost_reflect::{DescriptorPool, MessageDescriptor};
 use serde_json::Value;
 
-use super::{JsonError, check, decode, encode, schema};
+use super::sets::{self, DescriptorSet};
+use super::{JsonError, check, decode, encode, schema, unknown};
 use crate::ErrorCode;
 use crate::limits;
 use crate::wire::WireError;
 
 /// Reaches into payloads behind the back of every check, so no schema may use it.
-const ANY: &str = "google.protobuf.Any";
+pub(super) const ANY: &str = "google.protobuf.Any";
 
 /// A set of message types. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Types {
-    pool: DescriptorPool,
+    pub(super) pool: DescriptorPool,
 }
 
 /// Why descriptors can't be added.
@@ -29,6 +30,11 @@ pub enum TypesError {
     },
     /// It uses `google.protobuf.Any`; name the types instead.
     Any,
+    /// It says something else of built-in messages or enums.
+    Redefined {
+        /// Their full names.
+        names: Vec<String>,
+    },
 }
 
 impl fmt::Display for TypesError {
@@ -36,6 +42,10 @@ impl fmt::Display for TypesError {
         match self {
             Self::Descriptors { problem } => write!(f, "is not a usable descriptor set: {problem}"),
             Self::Any => write!(f, "uses `{ANY}`; name the types instead"),
+            Self::Redefined { names } => {
+                let names = names.join(", ");
+                write!(f, "redefines what is built in: {names}; leave these files out of it")
+            }
         }
     }
 }
@@ -123,19 +133,14 @@ impl Types {
         Self { pool: schema::pool().clone() }
     }
 
-    /// These and the types of an encoded `google.protobuf.FileDescriptorSet`, which must bring what
-    /// it imports beyond these.
+    /// The built-in types and those of these sets, each with the name under which it is known. A set
+    /// may import what is built in, what stands in another of the sets, and protobuf's own files.
     ///
     /// # Errors
-    /// The set is not usable; these types stay as they are.
-    pub fn with(&self, descriptor_set: &[u8]) -> Result<Self, TypesError> {
-        let mut pool = self.pool.clone();
-        pool.decode_file_descriptor_set(descriptor_set)
-            .map_err(|error| TypesError::Descriptors { problem: error.to_string() })?;
-        if pool.get_message_by_name(ANY).is_some() {
-            return Err(TypesError::Any);
-        }
-        Ok(Self { pool })
+    /// Two of the sets contradict each other, an import is missing, or the sets use
+    /// `google.protobuf.Any`.
+    pub fn with(sets: &[(&str, &DescriptorSet)]) -> Result<Self, TypesError> {
+        Ok(Self { pool: sets::compose(sets)? })
     }
 
     /// Whether there is such a type.
@@ -165,6 +170,24 @@ impl Types {
         let bytes = encode::encode(&self.find(type_name)?, data)?;
         self.check_payload(type_name, &bytes)?;
         Ok(bytes)
+    }
+
+    /// Encodes what was made of `held`, a payload of this type, by changing its JSON. Fields of it that
+    /// the schema doesn't know stay: JSON doesn't show them, so nobody can have meant to take them away. In
+    /// a list they stay with the items that are otherwise the same, elsewhere with what they stand in.
+    ///
+    /// # Errors
+    /// The type is unknown, `held` is not a message of it, or the JSON doesn't fit it.
+    pub fn payload_edited(
+        &self,
+        type_name: &str,
+        held: &[u8],
+        data: &Value,
+    ) -> Result<Vec<u8>, PayloadError> {
+        let message = self.find(type_name)?;
+        check::walk(&message, held)?;
+        let edited = self.payload_from_json(type_name, data)?;
+        unknown::carry(&message, held, &edited)
     }
 
     /// Checks a payload without building it: wire types, nesting, UTF-8, and that every number is

@@ -88,6 +88,8 @@ fn write_message(out: &mut String, message: &Message<'_>, data: Option<&str>) {
     object.wide("seq", message.seq);
     object.wide("measured_unix_ms", message.measured_unix_ms);
     object.text("type", message.type_name);
+    object.text("json", message.json);
+    object.text("problem", message.problem);
     object.end();
 }
 

@@ -6,6 +6,8 @@ use prost_reflect::{
     DescriptorPool, DynamicMessage, FieldDescriptor, Kind, MapKey, MessageDescriptor, Value,
 };
 
+pub(crate) mod compile;
+
 /// The descriptors of both schemas.
 pub(crate) fn pool() -> DescriptorPool {
     DescriptorPool::decode(proto::messages::DESCRIPTORS).expect("built with the crate")

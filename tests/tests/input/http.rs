@@ -83,6 +83,15 @@ async fn bh6_hosts() {
         ("BH6 two hosts", upgrade_request(&[("", "Host: another")]), &[400]),
     ])
     .await;
+    let hub = Hub::builder().plain().memory().set("http.hosts", "[\"hub.example\"]").start().await;
+    for (host, wanted) in [("hub.example", 101), ("hub.example:8443", 101), ("evil.example", 421)] {
+        let text = upgrade_request(&[("Host", host)]);
+        let (head, _) = answer(&hub, text.as_bytes()).await;
+        assert_eq!(status(&head), wanted, "BH6 {host}: {head}");
+    }
+    let api = request("GET /v1/devices HTTP/1.1", &[("Host", "evil.example")]);
+    let (head, _) = answer(&hub, api.as_bytes()).await;
+    assert_eq!(status(&head), 421, "BH6: {head}");
 }
 
 #[tokio::test]

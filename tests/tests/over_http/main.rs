@@ -2,6 +2,7 @@
 //! browser's module over each of them.
 
 mod access;
+mod encodings;
 mod events;
 mod limits;
 mod poll;

@@ -52,6 +52,7 @@ fn a_reader_with_labels_gets_only_what_is_of_its_devices_also_when_labels_change
         pattern: ChannelPattern::parse("devices.*.x").expect("valid"),
         since: None,
         snapshot: true,
+        encoding: None,
     };
     let mut reader = crate::broker::Reader::default();
     let beginning = bench.broker.subscribe(&wanted, &north.mailbox).expect("there is room");
@@ -69,7 +70,7 @@ fn a_reader_with_labels_gets_only_what_is_of_its_devices_also_when_labels_change
 
     bench
         .runtime
-        .block_on(bench.broker.remove_device(Now::read(), &lamp("lamp-s"), &Actor::hub()))
+        .block_on(bench.broker.remove_device(Now::read(), &lamp("lamp-s"), &Actor::hub(), |_| true))
         .expect("it is there");
     assert_eq!(waiting(&north), [""; 0], "another channel");
     let gone = ChannelPattern::parse("devices.*.registration").expect("valid");
@@ -78,7 +79,7 @@ fn a_reader_with_labels_gets_only_what_is_of_its_devices_also_when_labels_change
     bench.label("lamp-x", "North");
     bench
         .runtime
-        .block_on(bench.broker.remove_device(Now::read(), &lamp("lamp-x"), &Actor::hub()))
+        .block_on(bench.broker.remove_device(Now::read(), &lamp("lamp-x"), &Actor::hub(), |_| true))
         .expect("it is there");
     assert_eq!(waiting(&north), ["devices.lamp-x.registration", "devices.lamp-x.registration"]);
     bench.put("devices.lamp-x.x");
@@ -100,6 +101,7 @@ fn what_waits_for_a_session_that_ends_is_not_delivered() {
         pattern: ChannelPattern::parse(">").expect("valid"),
         since: None,
         snapshot: false,
+        encoding: None,
     };
     bench.broker.subscribe(&wanted, &viewer.mailbox).expect("there is room");
     bench.put("city.news");

@@ -131,7 +131,7 @@ impl Dashboard {
     fn watch(life: &Life) -> Self {
         let mailbox = life.broker.new_mailbox(&dashboard());
         let pattern = ChannelPattern::parse("fleet.*").expect("valid");
-        let wanted = Subscription { pattern, since: None, snapshot: false };
+        let wanted = Subscription { pattern, since: None, snapshot: false, encoding: None };
         life.broker.subscribe(&wanted, &mailbox).expect("there is room");
         Self { mailbox, last: FleetProgress::default(), heard: 0 }
     }
@@ -253,6 +253,25 @@ fn a_group_command_over_a_selector_reaches_only_devices_that_the_sender_may_comm
     let sent = life.wait(life.broker.send_fleet(plan(), nobody, None, Actor::hub()));
     let Err(Declined::Refused(refusal)) = sent else { panic!("{sent:?}") };
     assert_eq!(refusal.code, proto::ErrorCode::NotPermitted);
+    life.end();
+}
+
+#[test]
+fn what_the_senders_role_does_not_grant_any_more_is_refused_when_its_turn_comes() {
+    let life = Life::begin(&Shelf::default());
+    life.load();
+    city(&life, 4);
+    let resolved = resolve(&life, &everyone());
+    for sender in ["viewer wall", "dismissed ann"] {
+        let plan = Plan { sender: sender.to_owned(), ..plan() };
+        let sent = life.wait(life.broker.send_fleet(plan, resolved.clone(), None, Actor::hub()));
+        let (id, _) = sent.expect("there is room");
+        let mut dashboard = Dashboard::watch(&life);
+        turn(&life, &mut [], &mut dashboard, |said| {
+            said.fleet == id.to_string() && said.phase == "ended"
+        });
+        assert_eq!((dashboard.last.targets, dashboard.last.rejected), (4, 4), "{sender}");
+    }
     life.end();
 }
 

@@ -225,7 +225,8 @@ fn a_device_that_is_removed_while_loading_stays_removed() {
     let id = DeviceId::parse(LAMP).expect("valid");
     let life = Life::begin(&store);
     let by = Actor::hub();
-    life.wait(life.broker.remove_device(Now::read(), &id, &by)).expect("it is registered");
+    life.wait(life.broker.remove_device(Now::read(), &id, &by, |_| true))
+        .expect("it is registered");
     life.load();
     assert!(life.broker.device(&id).expect("readable").is_none());
     life.end();

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use crate::broker::Broker;
 use crate::broker::fleet_request::Resolved;
@@ -9,7 +10,7 @@ use crate::clock::Now;
 use crate::fleet::{Fleet, FleetId, Outcome, Target, Window};
 
 /// What a dry run answers.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct DryRun {
     /// Devices that it would go to: what `confirm` must say.
     pub targets: usize,
@@ -24,7 +25,8 @@ pub struct DryRun {
 }
 
 /// How many targets stand where; they add up to `targets`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = TargetCounts)]
 #[allow(missing_docs, reason = "the words are the states of a command")]
 pub struct CountsDocument {
     /// Not accepted yet.
@@ -43,7 +45,8 @@ pub struct CountsDocument {
 }
 
 /// The pace of a fleet command.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Waves)]
 pub struct WavesDocument {
     /// Devices of one wave; `null` is all.
     pub size: Option<u32>,
@@ -54,7 +57,8 @@ pub struct WavesDocument {
 }
 
 /// A fleet command as it stands.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = FleetCommand)]
 pub struct FleetDocument {
     /// Its id; `fleet.<id>` is the channel of its progress.
     pub id: String,
@@ -99,7 +103,7 @@ pub struct FleetDocument {
 }
 
 /// One page of fleet commands, the newest first.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct FleetPage {
     /// As they stand.
     pub fleet_commands: Vec<FleetDocument>,
@@ -108,7 +112,8 @@ pub struct FleetPage {
 }
 
 /// What became of one device.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Target)]
 pub struct TargetDocument {
     /// Which one.
     pub device: String,
@@ -121,7 +126,7 @@ pub struct TargetDocument {
 }
 
 /// One page of targets, in the order of the devices' ids.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct TargetPage {
     /// What became of each.
     pub targets: Vec<TargetDocument>,

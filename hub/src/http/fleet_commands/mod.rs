@@ -3,21 +3,23 @@
 //! Read `request` for what is asked, `document` for what is shown.
 
 use axum::Json;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
+use utoipa::IntoParams;
 
 mod document;
 mod request;
 
 use super::Api;
 use super::audit::By;
-use super::auth::{Person, Reader};
+use super::auth::Person;
 use super::body::Document;
-use super::devices::bad;
+use super::devices::{bad, page_limit};
 use super::problem::Problem;
+use super::query::Params;
+use super::version::{self, Conditions, Version};
 use crate::access::{Identity, Verb};
 use crate::audit::{Record, Verb as Deed};
 use crate::broker::Broker;
@@ -33,21 +35,54 @@ pub use request::{NewFleetCommand, WavesBody, WindowBody};
 /// Targets, or fleet commands, of one page.
 const PAGE_MAX: usize = 1_000;
 const PAGE_DEFAULT: usize = 100;
-/// What a list is asked for.
-#[derive(Debug, Deserialize)]
+
+/// A fleet command in a path.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Path)]
+#[expect(dead_code, reason = "only its description is used")]
+pub struct FleetPath {
+    /// The fleet command's id.
+    #[param(format = "uuid", example = "01890a5d-ac96-774b-bcce-b302099a8057")]
+    id: String,
+}
+
+/// What a list of fleet commands is asked for.
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
-pub struct PageQuery {
-    /// Only targets in this state.
-    state: Option<String>,
-    /// Where the page before said to go on.
-    #[serde(default)]
-    cursor: String,
-    /// 1 to 1,000; 100 if not said.
+#[into_params(parameter_in = Query)]
+pub struct FleetQuery {
+    /// `next` of the page before.
+    #[param(format = "uuid")]
+    cursor: Option<String>,
+    /// Fleet commands of a page, 100 if left out.
+    #[param(minimum = 1, maximum = 1000)]
     limit: Option<usize>,
 }
 
-/// `POST /v1/fleet-commands`: 202 with the fleet command once it is durable with all its targets, 200
-/// with counts for a dry run, 409 with the number of targets where that must be confirmed.
+/// What a list of targets is asked for.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct TargetQuery {
+    /// Only targets in this state.
+    #[param(
+        pattern = "^(waiting|accepted|sent|delivered|running|succeeded|failed|rejected|expired|canceled|superseded|unknown)$"
+    )]
+    state: Option<String>,
+    /// `next` of the page before.
+    #[param(pattern = "^[a-z0-9][a-z0-9-]{2,63}$")]
+    cursor: Option<String>,
+    /// Targets of a page, 100 if left out.
+    #[param(minimum = 1, maximum = 1000)]
+    limit: Option<usize>,
+}
+
+/// Send one order to many devices. The answer comes when it is on disk with all its targets; a dry run only
+/// counts. Needs `command`; devices that the sender may not command are left out and counted.
+#[utoipa::path(post, path = "/v1/fleet-commands", tag = "commands", request_body = NewFleetCommand,
+    responses(
+        (status = 200, description = "a dry run's counts", body = DryRun),
+        (status = 202, description = "accepted, on disk", body = FleetDocument)))]
 pub async fn create(
     person: Person,
     By(by): By,
@@ -77,65 +112,78 @@ pub async fn create(
     }
 }
 
-/// `GET /v1/fleet-commands`
+/// List fleet commands, the newest first: all of them for who may see everything, else one's own.
+#[utoipa::path(get, path = "/v1/fleet-commands", tag = "commands", params(FleetQuery),
+    responses((status = 200, description = "a page", body = FleetPage)))]
 pub async fn list(
-    _: Reader,
+    person: Person,
     State(api): State<Api>,
-    query: Result<Query<PageQuery>, QueryRejection>,
+    Params(query): Params<FleetQuery>,
 ) -> Result<Json<FleetPage>, Problem> {
-    let (query, limit) = page_query(query)?;
-    let cursor = match query.cursor.as_str() {
-        "" => None,
-        text => Some(FleetId::parse(text).ok_or_else(|| bad("is no id").at("cursor"))?),
-    };
-    if query.state.is_some() {
-        return Err(bad("is for the targets of one fleet command").at("state"));
-    }
+    let limit = page_limit(query.limit, PAGE_DEFAULT, PAGE_MAX)?;
+    let cursor = query
+        .cursor
+        .as_deref()
+        .map(|text| FleetId::parse(text).ok_or_else(|| bad("is no `next` of a page").at("cursor")));
     let now = Now::read();
-    let look = |id, fleet: &Fleet| document::document(&api.broker, id, fleet, now);
-    let mut found = api.broker.with_fleets(cursor, limit + 1, look);
+    let sees = sight(&person);
+    let look =
+        |id, fleet: &Fleet| sees(fleet).then(|| document::document(&api.broker, id, fleet, now));
+    let mut found = api.broker.with_fleets(cursor.transpose()?, limit + 1, look);
     let more = found.len() > limit;
     found.truncate(limit);
     let next = found.last().filter(|_| more).map(|last| last.id.clone());
     Ok(Json(FleetPage { fleet_commands: found, next }))
 }
 
-/// `GET /v1/fleet-commands/{id}`
+/// Get one fleet command, with how many targets stand where.
+#[utoipa::path(get, path = "/v1/fleet-commands/{id}", tag = "commands", params(FleetPath),
+    responses((status = 200, description = "the fleet command", body = FleetDocument)))]
 pub async fn one(
-    _: Reader,
+    person: Person,
     State(api): State<Api>,
+    conditions: Conditions,
     Path(id): Path<String>,
-) -> Result<Json<FleetDocument>, Problem> {
+) -> Result<Response, Problem> {
     let id = fleet_id(&id)?;
     let now = Now::read();
-    let found = api.broker.with_fleet(id, |fleet| document::document(&api.broker, id, fleet, now));
-    found.map(Json).ok_or_else(unknown)
+    let sees = sight(&person);
+    let look = |fleet: &Fleet| sees(fleet).then(|| document::document(&api.broker, id, fleet, now));
+    let document = api.broker.with_fleet(id, look).flatten().ok_or_else(unknown)?;
+    Ok(version::answer(&conditions, &Version::of_content(&document), &document))
 }
 
-/// `GET /v1/fleet-commands/{id}/targets`
+/// List what became of each target, in the order of the devices' ids.
+#[utoipa::path(get, path = "/v1/fleet-commands/{id}/targets", tag = "commands",
+    params(FleetPath, TargetQuery),
+    responses((status = 200, description = "a page", body = TargetPage)))]
 pub async fn targets(
-    _: Reader,
+    person: Person,
     State(api): State<Api>,
     Path(id): Path<String>,
-    query: Result<Query<PageQuery>, QueryRejection>,
+    Params(query): Params<TargetQuery>,
 ) -> Result<Json<TargetPage>, Problem> {
     let id = fleet_id(&id)?;
-    let (query, limit) = page_query(query)?;
+    let limit = page_limit(query.limit, PAGE_DEFAULT, PAGE_MAX)?;
     let state = query.state.as_deref().map(outcome).transpose()?;
+    let cursor = query.cursor.as_deref().unwrap_or_default();
+    let sees = sight(&person);
     let page = api.broker.with_fleet(id, |fleet| {
-        let after = |target: &&Target| target.device.as_str() > query.cursor.as_str();
+        let after = |target: &&Target| target.device.as_str() > cursor;
         let wanted = |target: &&Target| state.is_none_or(|state| target.outcome == state);
         let found = fleet.targets().iter().filter(after).filter(wanted);
-        found.take(limit + 1).map(document::target_document).collect::<Vec<_>>()
+        sees(fleet).then(|| found.take(limit + 1).map(document::target_document).collect())
     });
-    let mut targets = page.ok_or_else(unknown)?;
+    let mut targets: Vec<_> = page.flatten().ok_or_else(unknown)?;
     let more = targets.len() > limit;
     targets.truncate(limit);
     let next = targets.last().filter(|_| more).map(|last| last.device.clone());
     Ok(Json(TargetPage { targets, next }))
 }
 
-/// `DELETE /v1/fleet-commands/{id}`: what was not sent is withdrawn. For its sender, and for operators.
+/// Withdraw what was not sent yet. For its sender, and for who may command everything.
+#[utoipa::path(delete, path = "/v1/fleet-commands/{id}", tag = "commands", params(FleetPath),
+    responses((status = 204, description = "withdrawn, on disk")))]
 pub async fn cancel(
     person: Person,
     By(by): By,
@@ -154,15 +202,11 @@ pub async fn cancel(
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn page_query(
-    query: Result<Query<PageQuery>, QueryRejection>,
-) -> Result<(PageQuery, usize), Problem> {
-    let Query(query) = query.map_err(|error| bad(error.body_text()))?;
-    let limit = query.limit.unwrap_or(PAGE_DEFAULT);
-    if !(1..=PAGE_MAX).contains(&limit) {
-        return Err(bad(format!("is {limit}; use 1 to {PAGE_MAX}")).at("limit"));
-    }
-    Ok((query, limit))
+/// Which fleet commands a person sees: its own, and all if it sees everything.
+fn sight(person: &Person) -> impl Fn(&Fleet) -> bool {
+    let identity = person.identity();
+    let sees_all = identity.may_all(Verb::Subscribe);
+    move |fleet| sees_all || fleet.plan().sender == identity.to_string()
 }
 
 fn fleet_id(text: &str) -> Result<FleetId, Problem> {

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use proto::{DeviceId, limits as wire};
 use serde::Deserialize;
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::{fleet_id, outcome, unknown};
 use crate::access::Identity;
@@ -25,16 +26,19 @@ const PER_S_DEFAULT: f64 = 2_000.0;
 const PER_S_MIN: f64 = 0.01;
 
 /// `POST /v1/fleet-commands`: what many devices are to do, and at which pace.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewFleetCommand {
     /// Which devices; `exists(id)` means all. Not with `again_of`.
     #[serde(rename = "where", default)]
+    #[schema(max_length = 4096, example = "street = 'Queen St' and power > 40")]
     selector: String,
     /// Instead of `where`: the ids of the devices.
+    #[schema(example = json!(["lamp-0042"]))]
     devices: Option<Vec<String>>,
     /// Instead of `where`: an earlier fleet command, whose failed devices are meant. What isn't said here
     /// is as it was there.
+    #[schema(format = "uuid")]
     again_of: Option<String>,
     /// Which devices of the earlier one, by state; `failed`, `rejected`, `expired` if not said.
     again_states: Option<Vec<String>>,
@@ -42,19 +46,24 @@ pub struct NewFleetCommand {
     #[serde(rename = "type")]
     type_name: Option<String>,
     /// What to do, as proto3 JSON.
+    #[schema(value_type = Option<Object>, example = json!({"override": {"level_pct": 40}}))]
     data: Option<Value>,
     /// The same, encoded, in base64.
     payload: Option<String>,
     /// s, 5 to 604,800, 600 if not said: how long each command may wait and start.
+    #[schema(minimum = 5, maximum = 604_800)]
     ttl_s: Option<u32>,
     /// 1 to 64 bytes: sent again under the same id, it is the same fleet command.
+    #[schema(min_length = 1, max_length = 64)]
     request_id: Option<String>,
     /// 1 to 64 bytes: a newer command with the same key replaces what was not sent.
+    #[schema(min_length = 1, max_length = 64)]
     supersede_key: Option<String>,
     /// The pace.
     #[serde(default)]
     waves: WavesBody,
     /// %, 0 to 100: it stops when a larger share of those handed over failed.
+    #[schema(minimum = 0, maximum = 100)]
     abort_above_pct: Option<f64>,
     /// When it may be handed over and begin.
     #[serde(default)]
@@ -67,20 +76,25 @@ pub struct NewFleetCommand {
 }
 
 /// The pace of a fleet command.
-#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = NewWaves)]
 pub struct WavesBody {
     /// Devices of one wave; all if not said.
+    #[schema(minimum = 1)]
     size: Option<u32>,
     /// Devices a second, 0.01 to 5,000; 2,000 if not said.
+    #[schema(minimum = 0.01, maximum = 5000)]
     per_s: Option<f64>,
     /// s between two waves, 0 to 86,400; 0 if not said.
+    #[schema(minimum = 0, maximum = 86_400)]
     pause_s: Option<u32>,
 }
 
 /// A maintenance window.
-#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = NewWindow)]
 pub struct WindowBody {
     /// ms since 1970, UTC.
     #[serde(default)]

@@ -8,7 +8,7 @@ use proto::envelope::ErrorCode;
 use serde::de::{Deserialize, Deserializer, Error as _};
 use utoipa::IntoParams;
 
-use crate::codec::Refusal;
+use crate::codec::{Encoding, Refusal};
 use crate::http::devices::bad;
 use crate::http::problem::Problem;
 use crate::selector::Selector;
@@ -37,6 +37,9 @@ pub struct ReadQuery {
     /// A selector: only channels of devices that it means.
     #[param(example = "street='Queen St'")]
     labels: Option<String>,
+    /// How values are written: `json` as `data`, or `protobuf` as `payload` in base64; `json` if not said.
+    #[param(pattern = "^(json|protobuf)$")]
+    encoding: Option<String>,
 }
 
 /// By hand, since one key may stand several times.
@@ -53,8 +56,9 @@ impl<'de> Deserialize<'de> for ReadQuery {
                 "since" => (&mut query.since, "since"),
                 "snapshot" => (&mut query.snapshot, "snapshot"),
                 "labels" => (&mut query.labels, "labels"),
+                "encoding" => (&mut query.encoding, "encoding"),
                 _ => {
-                    const KNOWN: &[&str] = &["pattern", "since", "snapshot", "labels"];
+                    const KNOWN: &[&str] = &["pattern", "since", "snapshot", "labels", "encoding"];
                     return Err(D::Error::unknown_field(&key, KNOWN));
                 }
             };
@@ -77,6 +81,8 @@ pub struct Ask {
     pub snapshot: Option<bool>,
     /// Of which devices.
     pub labels: Option<Selector>,
+    /// How values are written.
+    pub encoding: Encoding,
 }
 
 impl Ask {
@@ -89,7 +95,8 @@ impl Ask {
         let since = query.since.as_deref().map(|text| position(text, "since")).transpose()?;
         let labels = query.labels.as_deref().map(selector).transpose()?;
         let snapshot = query.snapshot.as_deref().map(flag).transpose()?;
-        let mut ask = Self { patterns: Vec::new(), since, snapshot, labels };
+        let encoding = query.encoding.as_deref().map_or(Ok(Encoding::Json), encoding)?;
+        let mut ask = Self { patterns: Vec::new(), since, snapshot, labels, encoding };
         for pattern in &query.pattern {
             ask.add(pattern)?;
         }
@@ -146,6 +153,14 @@ fn flag(text: &str) -> Result<bool, Problem> {
     }
 }
 
+fn encoding(text: &str) -> Result<Encoding, Problem> {
+    match text {
+        "json" => Ok(Encoding::Json),
+        "protobuf" => Ok(Encoding::Protobuf),
+        _ => Err(bad("takes `json` or `protobuf`").at("encoding")),
+    }
+}
+
 fn selector(text: &str) -> Result<Selector, Problem> {
     let selector = Selector::parse(text).map_err(|error| bad(error.to_string()).at("labels"))?;
     // A stream learns of changed registrations, and not of each report that would change its choice.
@@ -182,6 +197,9 @@ mod tests {
         let patterns: Vec<&str> = ask.patterns.iter().map(ChannelPattern::as_str).collect();
         assert_eq!(patterns, ["a.*", "b"]);
         assert_eq!((ask.since, ask.snapshot), (Some((7, 12)), Some(true)));
+        assert_eq!(ask.encoding, Encoding::Json);
+        let ask = read("pattern=a&encoding=protobuf", None).expect("valid");
+        assert_eq!(ask.encoding, Encoding::Protobuf);
     }
 
     #[test]
@@ -202,6 +220,7 @@ mod tests {
             "pattern=a&since=1.2&since=1.3",
             "pattern=a&snapshot=yes",
             "pattern=a&labels=street",
+            "pattern=a&encoding=xml",
             "pattern=a&max=3",
         ] {
             assert!(read(bad, None).is_err(), "{bad}");

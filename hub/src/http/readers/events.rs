@@ -25,7 +25,6 @@ use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse as _, Response};
 use proto::CloseCode;
 use proto::envelope::{Ack, Envelope, GoAway, Kind};
-use proto::json::Types;
 use tokio::time::{Interval, MissedTickBehavior};
 
 use super::Seat;
@@ -33,7 +32,7 @@ use super::ask::{Ask, ReadQuery};
 use super::feed::{Begun, Feed, Page, Sheet, text};
 use super::pieces::{Pieces, Source};
 use crate::clock;
-use crate::codec::Frame;
+use crate::codec::{Encoding, Frame, LiveTypes};
 use crate::http::Api;
 use crate::http::auth::Person;
 use crate::http::problem::Problem;
@@ -63,8 +62,9 @@ pub async fn stream(
     let ask = Ask::read(&query, &headers)?;
     let snapshot = ask.snapshot.unwrap_or(ask.since.is_some());
     let seat = Seat::take(&api, &person.0, &ask.patterns)?;
+    let encoding = ask.encoding;
     let (feed, begun) = Feed::begin(seat, ask, snapshot)?;
-    let events = Events::new(feed, &begun);
+    let events = Events::new(feed, &begun, encoding);
     let body = Body::from_stream(Pieces::new(events, pulse, api.broker.metrics.clone()));
     let headers = [
         (header::CONTENT_TYPE, "text/event-stream"),
@@ -84,10 +84,10 @@ struct Events {
 }
 
 impl Events {
-    fn new(feed: Feed, begun: &Begun) -> Self {
+    fn new(feed: Feed, begun: &Begun, encoding: Encoding) -> Self {
         let mut heartbeat = tokio::time::interval_at((clock::mono() + HEARTBEAT).into(), HEARTBEAT);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut sheet = Text { out: String::new(), epoch: begun.position.epoch };
+        let mut sheet = Text { out: String::new(), epoch: begun.position.epoch, encoding };
         sheet.retry(retry_ms(feed.broker().reconnect_window_s()));
         let ack =
             Ack { position: Some(begun.position), recovered: begun.recovered, ..Ack::default() };
@@ -152,6 +152,8 @@ fn retry_ms(window_s: u32) -> u32 {
 struct Text {
     out: String,
     epoch: u64,
+    /// Of the content.
+    encoding: Encoding,
 }
 
 impl Text {
@@ -188,12 +190,13 @@ impl Text {
 }
 
 impl Sheet for Text {
-    fn message(&mut self, frame: &Frame, types: &Types, reached: Option<u64>) {
-        self.event("message", reached, frame.text(types));
+    fn message(&mut self, frame: &Frame, types: &LiveTypes, reached: Option<u64>) {
+        self.event("message", reached, frame.line(self.encoding, types));
     }
 
-    fn page(&mut self, page: &Page<'_>, types: &Types, reached: Option<u64>) {
-        let values: Vec<&str> = page.values.iter().map(|value| value.value_text(types)).collect();
+    fn page(&mut self, page: &Page<'_>, types: &LiveTypes, reached: Option<u64>) {
+        let values = page.values.iter().map(|value| value.value_line(self.encoding, types));
+        let values: Vec<&str> = values.collect();
         let position = Some(page.position);
         let line = proto::json::snapshot_json(page.pattern, &values, page.last, position);
         self.event("snapshot", reached, &line);
@@ -214,7 +217,7 @@ mod tests {
 
     #[test]
     fn an_event_is_written_as_the_standard_has_it() {
-        let mut sheet = Text { out: String::new(), epoch: 7 };
+        let mut sheet = Text { out: String::new(), epoch: 7, encoding: Encoding::Json };
         sheet.retry(1200);
         sheet.event("message", Some(9), "{}");
         sheet.event("gap", None, "{}");

@@ -16,7 +16,6 @@ use std::task::{Context, Poll};
 
 use proto::CloseCode;
 use proto::envelope::{Envelope, Position};
-use proto::json::Types;
 use proto::wire::Encode as _;
 use tokio::time::Sleep;
 
@@ -27,7 +26,7 @@ use crate::broker::channel::PAGE_BYTES_AS_JSON;
 use crate::broker::reader::{Piece, gap};
 use crate::broker::subscribe::Beginning;
 use crate::broker::{Broker, Reader};
-use crate::codec::{Frame, Refusal};
+use crate::codec::{Frame, LiveTypes, Refusal};
 use crate::mailbox::{Item, Lag, Taken};
 
 /// What is joined into one piece of an answer.
@@ -38,9 +37,9 @@ const LOOKS_PER_PULL: usize = 16;
 /// Where a feed writes.
 pub trait Sheet {
     /// A message; with the offset up to which the reader now has everything, if it does.
-    fn message(&mut self, frame: &Frame, types: &Types, reached: Option<u64>);
+    fn message(&mut self, frame: &Frame, types: &LiveTypes, reached: Option<u64>);
     /// A page of last values, as above.
-    fn page(&mut self, page: &Page<'_>, types: &Types, reached: Option<u64>);
+    fn page(&mut self, page: &Page<'_>, types: &LiveTypes, reached: Option<u64>);
     /// Messages were left out.
     fn gap(&mut self, envelope: &Envelope<'_>);
     /// Bytes so far.
@@ -128,7 +127,9 @@ impl Feed {
             let recovered = recovered.take();
             let snapshot = beginning.snapshot;
             let position = beginning.position;
-            reader.begin(pattern, Beginning { position, recovered, snapshot });
+            // How the content is written is the sheet's affair.
+            let encoding = None;
+            reader.begin(pattern, Beginning { position, recovered, snapshot, encoding });
         }
         let filter = ask.labels.map(|selector| Filter::new(broker, selector));
         let expiry = seat.ends.map(|ends| Box::pin(tokio::time::sleep_until(ends.into())));

@@ -20,14 +20,13 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse as _, Response};
 use proto::CloseCode;
 use proto::envelope::Envelope;
-use proto::json::Types;
 use utoipa::ToSchema;
 
 use super::ask::{Ask, ReadQuery, position_text, wait};
 use super::feed::{Feed, Page, Pulled, Sheet};
 use super::pieces::{Pieces, Source};
 use super::{Seat, closed};
-use crate::codec::Frame;
+use crate::codec::{Encoding, Frame, LiveTypes};
 use crate::http::Api;
 use crate::http::auth::Person;
 use crate::http::problem::Problem;
@@ -69,8 +68,9 @@ pub async fn poll(
     let patience = wait(&headers);
     let snapshot = ask.snapshot.unwrap_or(true);
     let seat = Seat::take(&api, &person.0, &ask.patterns)?;
+    let encoding = ask.encoding;
     let (mut feed, begun) = Feed::begin(seat, ask, snapshot)?;
-    let mut sheet = Document::new(begun.recovered);
+    let mut sheet = Document::new(begun.recovered, encoding);
     let pulled = feed.pull_owed(&mut sheet);
     if pulled == Pulled::Done && !begun.snapshot && !sheet.has_messages() {
         await_message(&mut feed, &mut sheet, patience.unwrap_or_default()).await?;
@@ -155,6 +155,8 @@ impl Source for Answer {
 /// The JSON document, as far as it is written and not given.
 struct Document {
     out: String,
+    /// Of the content.
+    encoding: Encoding,
     list: List,
     /// Whether the open list has a value.
     begun: bool,
@@ -167,9 +169,9 @@ enum List {
 }
 
 impl Document {
-    fn new(recovered: bool) -> Self {
+    fn new(recovered: bool, encoding: Encoding) -> Self {
         let out = format!("{{\"recovered\":{recovered},\"snapshot\":[");
-        Self { out, list: List::Snapshot, begun: false }
+        Self { out, encoding, list: List::Snapshot, begun: false }
     }
 
     fn has_messages(&self) -> bool {
@@ -199,14 +201,14 @@ impl Document {
 }
 
 impl Sheet for Document {
-    fn message(&mut self, frame: &Frame, types: &Types, _: Option<u64>) {
+    fn message(&mut self, frame: &Frame, types: &LiveTypes, _: Option<u64>) {
         self.turn_to_messages();
-        self.add(frame.value_text(types));
+        self.add(frame.value_line(self.encoding, types));
     }
 
-    fn page(&mut self, page: &Page<'_>, types: &Types, _: Option<u64>) {
+    fn page(&mut self, page: &Page<'_>, types: &LiveTypes, _: Option<u64>) {
         for value in page.values {
-            self.add(value.value_text(types));
+            self.add(value.value_line(self.encoding, types));
         }
     }
 
@@ -226,14 +228,14 @@ mod tests {
 
     #[test]
     fn a_document_has_all_its_members_whatever_there_was() {
-        let mut silence = Document::new(true);
+        let mut silence = Document::new(true, Encoding::Json);
         silence.end("1.2");
         let wanted = r#"{"recovered":true,"snapshot":[],"messages":[],"position":"1.2"}"#;
         assert_eq!(silence.out, wanted);
 
-        let types = Types::built_in();
+        let types = LiveTypes::built_in();
         let frames = [1, 2].map(|offset| Arc::new(Frame::for_test("a", offset)));
-        let mut full = Document::new(false);
+        let mut full = Document::new(false, Encoding::Json);
         let position = proto::envelope::Position::default();
         let page = Page { pattern: "a", values: &frames, last: true, position };
         full.page(&page, &types, None);

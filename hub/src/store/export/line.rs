@@ -59,6 +59,7 @@ impl Table {
             Self::Fleet => "fleet",
             Self::LastValue => "value",
             Self::Meta => "meta",
+            Self::Schema => "schema",
             Self::Token => "token",
         }
     }

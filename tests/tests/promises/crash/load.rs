@@ -257,7 +257,7 @@ async fn operator_life(token: String, mut told: watch::Receiver<Phase>, ledgers:
 async fn viewer_life(token: String, mut told: watch::Receiver<Phase>, ledgers: Arc<Ledgers>) {
     while let Some(mut client) = come(&mut told, || person::hello(&token)).await {
         let pattern = "devices.*.telemetry".to_owned();
-        let wish = Subscribe { pattern, since: None, snapshot: true };
+        let wish = Subscribe { pattern, snapshot: true, ..Subscribe::default() };
         client.say(1, Kind::Subscribe(wish)).await;
         loop {
             let event = tokio::select! {

@@ -25,7 +25,7 @@ use crate::metrics::Metrics;
 use crate::store::{
     MemoryStore, Operation, Records, Store, StoreError, Table, Visitor, Writer, WriterSettings,
 };
-use crate::twin::{Keep, ReportId, Rule, Rules};
+use crate::twin::{Keep, ReportId, Rule, Rules, Undecodable};
 
 /// A store that several lives use, with a hook into its reading.
 #[derive(Debug, Default, Clone)]
@@ -105,6 +105,7 @@ impl Life {
             history_count: 4,
             history_age: Duration::from_secs(60),
             durable: true,
+            undecodable: Undecodable::Refuse,
         };
         let rules = Rules::with_built_in(vec![merging]);
         let metrics = Arc::new(Metrics::new());
@@ -216,7 +217,8 @@ impl Life {
     /// Names of the channels in a snapshot, in its order.
     pub(crate) fn snapshot_with(&self, pattern: &str, mailbox: &Arc<Mailbox>) -> Vec<String> {
         let pattern = ChannelPattern::parse(pattern).expect("valid");
-        let wanted = Subscription { pattern: pattern.clone(), since: None, snapshot: true };
+        let wanted =
+            Subscription { pattern: pattern.clone(), since: None, snapshot: true, encoding: None };
         let beginning = self.broker.subscribe(&wanted, mailbox).expect("there is room");
         let mut reader = Reader::default();
         reader.begin(&pattern, beginning);
