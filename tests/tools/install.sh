@@ -29,5 +29,21 @@ install_strace() {
         "install it with: sudo apt-get install strace" >&2
 }
 
+# The dashboard's tests drive a real browser. Without one they fail, they don't skip.
+install_browser() {
+    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+        echo "installing chromium"
+        apt-get install -y -qq --no-install-recommends chromium >/dev/null && return
+    fi
+    echo "warning: no Chromium, so the tests of the dashboard will fail; install it with:" \
+        "sudo apt-get install chromium, or name one in LAMPLIGHTER_CHROMIUM" >&2
+}
+
+has_browser() {
+    [ -n "${LAMPLIGHTER_CHROMIUM:-}" ] || command -v chromium chromium-browser google-chrome \
+        google-chrome-stable >/dev/null
+}
+
 cmp --silent "$wanted" "$installed" || install_python_tools
 command -v strace >/dev/null || install_strace
+has_browser || install_browser
