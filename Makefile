@@ -3,7 +3,7 @@
 SHELL := /usr/bin/env bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo build test bench bench-peers bench-long bench-instructions lint fmt tools clean
+.PHONY: help demo dashboard build test bench bench-peers bench-long bench-instructions lint fmt tools clean
 
 CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
@@ -11,25 +11,34 @@ TOOLS := tests/.tools/bin
 
 # Named one by one: the hub's `broken-ack` breaks a promise on purpose and must not slip in.
 FEATURES := firmware-client/host,proto/json
+PAGE := hub/dashboard/dist/page/index.html
 SCRIPTS := .ci/run $(wildcard deploy/*.sh tests/tools/*.sh)
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: ## Start a hub and 50 simulated lamps, and watch them; Ctrl-C ends it
+demo: dashboard ## Start a hub and 50 simulated lamps, and watch them; Ctrl-C ends it
 	$(CARGO) build --release --package hub --package device-sim --bins
 	BIN=$(TARGET)/release deploy/demo.sh
 
-build: ## Build all programs for development
+dashboard: $(PAGE) ## Build the dashboard, which the next build of the hub embeds
+
+# What the page is made of; the lock file decides which libraries, to the byte.
+$(PAGE): $(shell find hub/dashboard hub/sdk -type f -not -path '*/node_modules/*' -not -path '*/dist/*' -not -path '*/test/*')
+	cd hub/dashboard && npm ci --no-audit --no-fund --loglevel=error && npm run build
+
+build: dashboard ## Build all programs for development
 	$(CARGO) build --workspace --bins
 
 # Beside the hub itself the crash tests need one that acknowledges before the disk has it: a test
 # that doesn't catch that one proves nothing.
-test: tools ## Run all tests
+test: tools dashboard ## Run all tests
+	cd hub/dashboard && npm test
 	$(CARGO) build --workspace --bins --features hub/broken-ack
 	cp --remove-destination $(TARGET)/debug/hub $(TARGET)/debug/hub-broken-ack
 	$(CARGO) build --workspace --bins
 	LAMPLIGHTER_BIN_DIR=$(abspath $(TARGET))/debug $(CARGO) test --workspace --features $(FEATURES)
+	cd tests/dashboard && npm ci --no-audit --no-fund --loglevel=error && LAMPLIGHTER_BIN_DIR=$(abspath $(TARGET))/debug npm test
 	$(CARGO) run --release --manifest-path firmware-client/no-std-check/Cargo.toml --target-dir $(TARGET)/no-std-check
 
 bench: ## Measure: parts by criterion, the whole by simulated fleets
@@ -66,4 +75,4 @@ tools: ## Install what the checks call into tests/.tools
 
 clean: ## Remove everything that was built or installed, and the demo's data
 	$(CARGO) clean
-	rm -rf tests/.tools .demo
+	rm -rf tests/.tools tests/dashboard/node_modules .demo hub/dashboard/node_modules hub/dashboard/dist/page

@@ -108,7 +108,12 @@ cat <<END
 A hub is ready at $LAMPLIGHTER_HUB, and $LAMPS lamps are on their way to it.
 Logs: $DATA/hub.log, $DATA/device-sim.log
 
-Try this in another terminal:
+  Open   ${LAMPLIGHTER_HUB/#wss/https}/
+  token  $(<"$LAMPLIGHTER_TOKEN_FILE")
+
+The browser doesn't know the demo's certificate; let it in, or import $DATA/dev/ca.pem.
+
+Or try this in another terminal:
 
   export LAMPLIGHTER_HUB=$LAMPLIGHTER_HUB
   export LAMPLIGHTER_CA_FILE=$LAMPLIGHTER_CA_FILE

@@ -29,13 +29,13 @@ install_strace() {
         "install it with: sudo apt-get install strace" >&2
 }
 
-# The dashboard's tests drive a real browser. Without one they fail, they don't skip.
+# The tests of the dashboard and of the module for pages drive a real browser. Without one they fail, they don't skip.
 install_browser() {
     if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
         echo "installing chromium"
         apt-get install -y -qq --no-install-recommends chromium >/dev/null && return
     fi
-    echo "warning: no Chromium, so the tests of the dashboard will fail; install it with:" \
+    echo "warning: no Chromium, so the tests in a browser will fail; install it with:" \
         "sudo apt-get install chromium, or name one in LAMPLIGHTER_CHROMIUM" >&2
 }
 

@@ -5,12 +5,12 @@
 // events, each a JSON text with a zero byte after it. When this process ends the pipe does, and Chromium.
 
 import { spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { chromiumProgram } from '../../../tests/tools/chromium.mjs';
 
-const NAMES = ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable'];
 /** There may be no graphics card, and no user but root. */
 const ARGUMENTS = [
   '--headless', '--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--no-first-run',
@@ -19,14 +19,6 @@ const ARGUMENTS = [
 
 const [story, way] = process.argv.slice(2);
 const source = readFileSync(new URL('story.js', import.meta.url), 'utf8');
-
-function program() {
-  const folders = process.env.PATH.split(':');
-  const found = process.env.LAMPLIGHTER_CHROMIUM
-    ?? folders.flatMap((folder) => NAMES.map((name) => join(folder, name))).find(existsSync);
-  if (!found) throw new Error('no Chromium: run `make tools`, or name one in LAMPLIGHTER_CHROMIUM');
-  return found;
-}
 
 class Chromium {
   #process;
@@ -38,7 +30,7 @@ class Chromium {
   constructor(onEvent) {
     const folder = mkdtempSync(join(tmpdir(), 'lamplighter-chromium-'));
     const stdio = ['ignore', 'ignore', 'ignore', 'pipe', 'pipe'];
-    this.#process = spawn(program(), [...ARGUMENTS, `--user-data-dir=${folder}`], { stdio });
+    this.#process = spawn(chromiumProgram(), [...ARGUMENTS, `--user-data-dir=${folder}`], { stdio });
     this.#process.on('exit', () => {
       rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
       process.exit(1);

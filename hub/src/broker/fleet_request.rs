@@ -1,7 +1,7 @@
 //! How a fleet command begins: whom it means, whom its sender may command, and what has to be on disk
 //! before it is accepted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proto::envelope::ErrorCode;
 use proto::{CommandId, DeviceId};
@@ -27,6 +27,8 @@ pub enum Whom {
     Where(Selector),
     /// Devices of an earlier one, by what became of them.
     Again(Again),
+    /// These.
+    Listed(BTreeSet<DeviceId>),
 }
 
 /// The devices that a fleet command would go to, and those that it wouldn't.
@@ -81,12 +83,12 @@ impl Broker {
             Whom::Again(again) => {
                 let wanted = self.with_fleet(again.of, |fleet| of_outcomes(fleet, &again.outcomes));
                 let wanted = wanted.ok_or_else(unknown_fleet)?;
-                let devices = self.devices.lock();
-                let known = wanted.into_iter().filter_map(|id| {
-                    let looked = look(&id, devices.get(&id)?);
-                    Some((id, looked))
-                });
-                known.collect()
+                self.registered(wanted.into_iter(), look)
+            }
+            Whom::Listed(ids) => {
+                let found = self.registered(ids.iter().cloned(), look);
+                resolved.unknown = ids.len() - found.len();
+                found
             }
         };
         for (id, (allowed, connected)) in found {
@@ -98,6 +100,20 @@ impl Broker {
             }
         }
         Ok(resolved)
+    }
+
+    /// Of these devices those that are registered, as `look` sees them.
+    fn registered<R>(
+        &self,
+        ids: impl Iterator<Item = DeviceId>,
+        look: impl Fn(&DeviceId, &Device) -> R,
+    ) -> Vec<(DeviceId, R)> {
+        let devices = self.devices.lock();
+        let known = ids.filter_map(|id| {
+            let looked = look(&id, devices.get(&id)?);
+            Some((id, looked))
+        });
+        known.collect()
     }
 
     /// What an earlier request with the same id made, if there was one.
@@ -217,8 +233,10 @@ pub fn fingerprint(plan: &Plan, whom: &Whom) -> String {
     let same =
         Plan { request_id: None, fingerprint: String::new(), created_unix_ms: 0, ..plan.clone() };
     let mut asked = serde_json::to_string(&same).expect("a plan of texts and numbers has JSON");
-    if let Whom::Again(again) = whom {
-        asked.extend(again.outcomes.iter().map(|outcome| outcome.word()));
+    match whom {
+        Whom::Where(_) => {}
+        Whom::Again(again) => asked.extend(again.outcomes.iter().map(|outcome| outcome.word())),
+        Whom::Listed(ids) => asked.extend(ids.iter().map(DeviceId::as_str)),
     }
     Sha256::digest(asked).iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -18,6 +18,7 @@ use super::fields::Fields;
 use super::problem::Problem;
 use super::query::Params;
 use super::version::{self, Conditions, NEVER, Version};
+use super::walk::walk;
 use crate::access::{Token, Verb, grant};
 use crate::broker::listing::{Listing, Sort};
 use crate::broker::registry::{DeviceView, Existing, NewDevice};
@@ -144,10 +145,13 @@ pub async fn list(
     let limit = page_limit(query.limit, PAGE_DEFAULT, DEVICES_MAX)?;
     let (text, online, cursor) = (query.text, query.online, query.cursor);
     let listing = Listing { selector, text, online, sort, cursor, limit };
-    let identity = person.identity();
-    let sees_all = identity.may_all(Verb::Subscribe);
-    let may_see = |id: &DeviceId| sees_all || identity.may_see(registration(id).as_str());
-    let page = api.broker.list_devices(&listing, may_see)?;
+    let page = walk(&api, move |broker| {
+        let identity = person.identity();
+        let sees_all = identity.may_all(Verb::Subscribe);
+        let may_see = |id: &DeviceId| sees_all || identity.may_see(registration(id).as_str());
+        broker.list_devices(&listing, may_see)
+    });
+    let page = page.await??;
     let devices = page.devices.iter().map(|device| fields.of(device)).collect();
     Ok(Json(DeviceList { devices, total: page.total, next: page.next }))
 }

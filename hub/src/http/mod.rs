@@ -8,7 +8,7 @@
 //! Read [`origin`], [`auth`], [`problem`], [`version`], [`body`] and [`accept`], then the resources: [`devices`] and
 //! [`device`], [`twin`], [`light`], [`overrides`], [`profiles`], [`channels`], [`timeline`], [`commands`], [`fleet_commands`], [`sessions`], [`tokens`],
 //! [`access`], [`schemas`], [`audit`], [`export`], [`settings`], [`health`]; then [`readers`] for what
-//! stays open, and [`sdk`].
+//! stays open, and [`sdk`] and `dashboard`, which are files.
 
 #![allow(unused_qualifications, reason = "the macros that describe the handlers write whole paths")]
 
@@ -32,10 +32,13 @@ pub mod origin;
 pub mod problem;
 pub mod query;
 pub mod version;
+mod walk;
 
 pub mod access;
 pub mod channels;
 pub mod commands;
+#[cfg(feature = "dashboard")]
+pub mod dashboard;
 pub mod device;
 pub mod devices;
 pub mod export;
@@ -79,6 +82,7 @@ pub fn router(api: Api) -> Router {
         .route("/readyz", get(health::ready))
         .route("/metrics", get(health::metrics))
         .route("/sdk/{file}", get(sdk::file))
+        .merge(page())
         .merge(described)
         .merge(openapi::routes(&openapi::complete(openapi)))
         .fallback(problem::no_route)
@@ -87,6 +91,21 @@ pub fn router(api: Api) -> Router {
         .layer(axum::middleware::from_fn_with_state(api.clone(), origin::guard))
         .layer(axum::middleware::from_fn_with_state(api.clone(), audit::refusals))
         .with_state(api)
+}
+
+/// The dashboard.
+#[cfg(feature = "dashboard")]
+fn page() -> Router<Api> {
+    Router::new()
+        .route("/", get(dashboard::index))
+        .route("/assets/{*path}", get(dashboard::asset))
+        .route("/lamplighter.svg", get(dashboard::icon))
+}
+
+/// A hub that was built without it.
+#[cfg(not(feature = "dashboard"))]
+fn page() -> Router<Api> {
+    Router::new()
 }
 
 /// Everything that the description shows.

@@ -51,7 +51,12 @@ const FILES: &[File] = files! {
 static TAGS: LazyLock<Vec<String>> = LazyLock::new(|| FILES.iter().map(tag).collect());
 
 fn tag(file: &File) -> String {
-    let hash = Sha256::digest(file.text.as_bytes());
+    tag_of(file.text.as_bytes())
+}
+
+/// The entity tag of a file that is built in.
+pub(super) fn tag_of(bytes: &[u8]) -> String {
+    let hash = Sha256::digest(bytes);
     let digits: String = hash[..TAG_BYTES].iter().map(|byte| format!("{byte:02x}")).collect();
     format!("\"{digits}\"")
 }
@@ -73,7 +78,7 @@ pub async fn file(Path(name): Path<String>, headers: HeaderMap) -> Result<Respon
 }
 
 /// Whether the asker has this version (RFC 9110, section 13.1.2).
-fn is_held(headers: &HeaderMap, tag: &str) -> bool {
+pub(super) fn is_held(headers: &HeaderMap, tag: &str) -> bool {
     let held = headers.get_all(header::IF_NONE_MATCH).iter();
     let tags = held.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
     tags.map(str::trim).any(|held| held == "*" || held.strip_prefix("W/").unwrap_or(held) == tag)

@@ -312,6 +312,19 @@ fn of_a_batch_each_failure_is_named_and_sending_again_touches_only_the_failed() 
 }
 
 #[test]
+fn a_list_of_devices_is_taken_once_each_and_only_those_that_are_registered() {
+    let life = Life::begin(&Shelf::default());
+    life.load();
+    city(&life, 20);
+    let ids = [name(7), name(3), name(7), "lamp-unheard-of".to_owned()];
+    let listed = ids.iter().map(|id| DeviceId::parse(id).expect("valid")).collect();
+    let found = resolve(&life, &Whom::Listed(listed));
+    let ids: Vec<_> = found.targets.iter().map(|id| id.as_str().to_owned()).collect();
+    assert_eq!((ids, found.unknown), (vec![name(3), name(7)], 1));
+    life.end();
+}
+
+#[test]
 fn a_restarted_hub_goes_on_and_remembers_outcomes_and_request_ids() {
     let shelf = Shelf::default();
     let life = Life::begin(&shelf);

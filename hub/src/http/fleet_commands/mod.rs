@@ -20,6 +20,7 @@ use super::devices::{bad, page_limit};
 use super::problem::Problem;
 use super::query::Params;
 use super::version::{self, Conditions, Version};
+use super::walk::walk;
 use crate::access::{Identity, Verb};
 use crate::audit::{Record, Verb as Deed};
 use crate::broker::Broker;
@@ -224,19 +225,9 @@ fn outcome(word: &str) -> Result<Outcome, Problem> {
     })
 }
 
-/// Walks over all devices on a thread of its own: others must not wait for it.
 async fn resolve(api: &Api, identity: &Identity, whom: Whom) -> Result<Resolved, Problem> {
-    let (broker, identity) = (api.broker.clone(), identity.clone());
-    let resolving = tokio::task::spawn_blocking(move || {
-        broker.resolve(&whom, |id, _| identity.may_command(id))
-    });
-    match resolving.await {
-        Ok(resolved) => Ok(resolved?),
-        Err(_) => {
-            let text = "the selector could not be resolved; see the hub's log";
-            Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "UNSPECIFIED", text))
-        }
-    }
+    let identity = identity.clone();
+    Ok(walk(api, move |broker| broker.resolve(&whom, |id, _| identity.may_command(id))).await??)
 }
 
 fn accepted(broker: &Broker, id: FleetId, now: Now) -> Result<Response, Problem> {

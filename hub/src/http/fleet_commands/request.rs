@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use proto::limits as wire;
+use proto::{DeviceId, limits as wire};
 use serde::Deserialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -33,6 +33,9 @@ pub struct NewFleetCommand {
     #[serde(rename = "where", default)]
     #[schema(max_length = 4096, example = "street = 'Queen St' and power > 40")]
     selector: String,
+    /// Instead of `where`: the ids of the devices.
+    #[schema(example = json!(["lamp-0042"]))]
+    devices: Option<Vec<String>>,
     /// Instead of `where`: an earlier fleet command, whose failed devices are meant. What isn't said here
     /// is as it was there.
     #[schema(format = "uuid")]
@@ -102,6 +105,16 @@ pub struct WindowBody {
 }
 
 pub(super) fn whom(new: &NewFleetCommand) -> Result<Whom, Problem> {
+    if let Some(ids) = &new.devices {
+        if new.again_of.is_some() || !new.selector.trim().is_empty() {
+            let text = "say who is meant in one way only: with `where`, `again_of` or this";
+            return Err(bad(text).at("devices"));
+        }
+        let parsed = ids.iter().map(|id| {
+            DeviceId::parse(id).map_err(|error| bad(format!("{id}: {error}")).at("devices"))
+        });
+        return Ok(Whom::Listed(parsed.collect::<Result<_, _>>()?));
+    }
     match (&new.again_of, new.selector.trim()) {
         (Some(_), text) if !text.is_empty() => {
             Err(bad("and `where` exclude each other; leave one out").at("again_of"))
@@ -138,7 +151,7 @@ pub(super) fn plan(
     now: Now,
 ) -> Result<Plan, Problem> {
     let earlier = match whom {
-        Whom::Where(_) => None,
+        Whom::Where(_) | Whom::Listed(_) => None,
         Whom::Again(again) => {
             let plan = broker.with_fleet(again.of, |fleet| Plan::clone(fleet.plan()));
             Some(plan.ok_or_else(|| unknown().at("again_of"))?)

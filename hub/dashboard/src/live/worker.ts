@@ -1,0 +1,154 @@
+// The worker: one connection to the hub, by the hub's own module for browsers, and what it says in rows.
+//
+// The page's thread draws and answers the keyboard; it never parses a message of the fleet.
+
+import { Hub, jsonOf } from '../../../sdk/lamplighter.js';
+import type { Subscription } from '../../../sdk/lamplighter.js';
+import { Intake, type Value } from './intake';
+import { type FromWorker, PATTERNS, type ToWorker } from './messages';
+import { readPastFaults } from './past-faults';
+
+const PACE_MS = 250;
+const AGENT = 'dashboard/0.1';
+
+let hub: Hub | null = null;
+let intake = new Intake();
+let timer: ReturnType<typeof setInterval> | undefined;
+let last = { reason: '', code: 0, identity: '' };
+const watched = new Map<string, Subscription>();
+
+const say = (message: FromWorker, transfer: Transferable[] = []) => postMessage(message, { transfer });
+
+function flush(): void {
+  const changes = intake.changes();
+  if (changes) say(changes, [changes.packed.buffer, changes.labels.buffer]);
+}
+
+function pace(ms: number): void {
+  clearInterval(timer);
+  timer = setInterval(flush, ms);
+}
+
+function start(token: string, url: string): void {
+  stop();
+  intake = new Intake();
+  const current = new Hub({ token, url, agent: AGENT });
+  hub = current;
+  current.on('state', ({ state }) => tell(state));
+  current.on('open', ({ identity = '' }) => {
+    last = { reason: '', code: 0, identity };
+    tell('open');
+  });
+  current.on('lost', ({ reason, code, error }) => {
+    last = { ...last, reason: reason || error?.message || '', code };
+  });
+  // A hub that was restarted says so for each pattern; people want to hear it once.
+  let reloadedAt = 0;
+  current.on('reload', ({ reason, dropped }) => {
+    if (Date.now() - reloadedAt < 2_000 && reason !== 'gap') return;
+    reloadedAt = Date.now();
+    say({ kind: 'reload', reason, dropped });
+  });
+  for (const pattern of PATTERNS) {
+    if (pattern === 'city.about') followCity(current, pattern);
+    else follow(current, pattern);
+  }
+  pace(PACE_MS);
+  void current.connect();
+}
+
+function stop(): void {
+  clearInterval(timer);
+  hub?.close();
+  hub = null;
+  watched.clear();
+}
+
+function tell(state: Hub['state']): void {
+  const offsetMs = hub ? hub.nowMs() - Date.now() : 0;
+  say({ kind: 'state', state, transport: hub?.transport ?? null, offsetMs, ...last });
+}
+
+/** Keeps the rows up to date with one pattern. */
+function follow(current: Hub, pattern: string): void {
+  const subscription = current.subscribe<any>({ pattern });
+  let values = 0;
+  let toldAt = 0;
+  /** Lamps of the snapshot that ever had a fault. */
+  const faulty = new Set<string>();
+  /** Lamps that a whole snapshot hasn't shown yet. */
+  let missing: Set<string> | null = null;
+  const seen = (value: Value) => missing?.delete(value.channel.split('.')[1] ?? '');
+  const progress = (done: boolean) => {
+    toldAt = Date.now();
+    say({ kind: 'loaded', pattern, values, done });
+  };
+  subscription.on('begin', ({ full }) => {
+    values = 0;
+    missing = full && pattern.endsWith('.registration') ? new Set(intake.known) : null;
+  });
+  subscription.on('value', (value) => {
+    values += 1;
+    seen(value);
+    intake.take(value, false);
+    if (pattern.endsWith('.faults')) faulty.add(value.channel);
+    if (Date.now() - toldAt > 200) progress(false);
+  });
+  (subscription as any).on('known', (value: Value) => {
+    values += 1;
+    seen(value);
+  });
+  subscription.on('message', (value) => intake.take(value, true));
+  subscription.on('end', () => {
+    for (const id of missing ?? []) intake.remove(id);
+    missing = null;
+    flush();
+    progress(true);
+    void readPastFaults(current, [...faulty], (values) => intake.takeFaults(values));
+    faulty.clear();
+  });
+  subscription.on('refused', ({ message }) => say({ kind: 'refused', pattern, message }));
+}
+
+/** What the city says of itself, if anybody publishes it: JSON without a type. */
+function followCity(current: Hub, pattern: string): void {
+  const subscription = current.subscribe({ pattern });
+  const pass = (value: Parameters<typeof jsonOf>[0]) => {
+    try {
+      say({ kind: 'about', about: jsonOf(value) });
+    } catch {
+      // Somebody published something else there; the page does without.
+    }
+  };
+  subscription.on('value', pass);
+  subscription.on('message', pass);
+  subscription.on('end', () => say({ kind: 'loaded', pattern, values: 0, done: true }));
+  subscription.on('refused', ({ message }) => say({ kind: 'refused', pattern, message }));
+}
+
+/** Passes on single values, as they are, for a page that looks at one lamp. */
+function watch(key: string, patterns: string[]): void {
+  unwatch(key);
+  if (!hub) return;
+  const subscription = hub.subscribe<any>({ patterns });
+  const pass = ({ channel, type, data, timeMs, measuredMs }: Value) =>
+    say({ kind: 'value', key, channel, type, data, timeMs, measuredMs });
+  subscription.on('value', pass);
+  subscription.on('message', pass);
+  watched.set(key, subscription);
+}
+
+function unwatch(key: string): void {
+  watched.get(key)?.close();
+  watched.delete(key);
+}
+
+onmessage = ({ data }: MessageEvent<ToWorker>) => {
+  switch (data.kind) {
+    case 'start': return start(data.token, data.url);
+    case 'stop': return stop();
+    case 'watch': return watch(data.key, data.patterns);
+    case 'unwatch': return unwatch(data.key);
+    case 'pace': return pace(data.ms);
+  }
+};
