@@ -242,6 +242,11 @@ impl Metrics {
             Unit::Bytes,
             self.bytes_sent.clone(),
         );
+        self.register_counters();
+    }
+
+    fn register_counters(&mut self) {
+        let registry = &mut self.registry;
         for (name, help, counter) in [
             ("connections_accepted", "Connections taken", &self.connections_total),
             ("handshake_failures", "TLS or HTTP handshakes that failed", &self.handshake_failures),

@@ -8,8 +8,8 @@ use crate::source::Source;
 
 /// Modules of `hub`, lowest layer first. A module may use those of earlier rows only.
 const LAYERS: &[&[&str]] = &[
-    &["clock", "metrics"],
-    &["access", "codec", "selector"],
+    &["clock", "metrics", "selector"],
+    &["access", "codec"],
     &["audit", "fleet", "ledger", "light", "mailbox", "session", "twin"],
     &["router", "store"],
     &["broker"],
