@@ -111,7 +111,7 @@ impl Ask {
         let labels = labels.map_err(|text| bad(text).at("labels"))?;
         let snapshot = query.snapshot.as_deref().map(|text| flag(text, "snapshot")).transpose()?;
         let conflate = query.conflate.as_deref().map(|text| flag(text, "conflate")).transpose()?;
-        let rate = query.max_rate.as_deref().map_or(Some(0), |text| number(text));
+        let rate = query.max_rate.as_deref().map_or(Some(0), number);
         let rate = rate.and_then(|rate| u32::try_from(rate).ok()).unwrap_or(u32::MAX);
         let pace = Pace::asked(rate, conflate.unwrap_or_default());
         let pace = pace.map_err(|text| bad(text).at("max_rate"))?;
