@@ -87,6 +87,9 @@ pub struct RunSettings {
     /// Time between two reports of a lamp
     #[arg(long, value_parser = span, default_value = "15s")]
     pub report_every: Duration,
+    /// Lamps ask the hub for the light that they should show, and obey it
+    #[arg(long)]
+    pub follow_light: bool,
     /// Commands a second [default: 1 for 50 lamps, in the scenarios that send commands]
     #[arg(long)]
     pub command_rate: Option<f64>,

@@ -129,6 +129,7 @@ fn shared(settings: &RunSettings, clock: Clock) -> Shared {
         commands: Commands::default(),
         phase: watch::Sender::new(Phase::Load),
         report_every: settings.report_every,
+        follows_light: settings.follow_light,
         backoff,
         seed: settings.seed,
         // Parts of a fleet may start in one millisecond, but not with one lamp.

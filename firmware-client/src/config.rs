@@ -21,6 +21,8 @@ pub struct Config<'b> {
     pub keepalive_s: u32,
     /// Whether commands may come at once; else [`crate::Client::set_ready`] says when.
     pub ready: bool,
+    /// Whether the hub is asked for the light that the device should show: [`crate::Event::Light`].
+    pub follows_light: bool,
     /// 1 to 512: reports that may wait for their ack at a time.
     pub window: u16,
     /// How fast reports may leave.
@@ -51,6 +53,7 @@ impl<'b> Config<'b> {
             agent: concat!("lamplighter-firmware/", env!("CARGO_PKG_VERSION")),
             keepalive_s: 0,
             ready: true,
+            follows_light: false,
             window: 32,
             pace: Pace::DEFAULT,
             backoff: Backoff::DEFAULT,

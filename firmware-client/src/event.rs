@@ -2,6 +2,7 @@
 
 use proto::{CloseCode, CommandId, CommandState, ErrorCode};
 
+use crate::light::Light;
 use crate::time::Millis;
 
 /// Something happened that the driver or the application must know.
@@ -30,6 +31,9 @@ pub enum Event<'e> {
         /// Why.
         code: ErrorCode,
     },
+    /// What the device should show now, and what comes next; after each connection, and when it changes. Comes
+    /// only if [`crate::Config::follows_light`].
+    Light(Light),
     /// Application: carry out this command now, then call [`crate::Client::command_done`].
     CommandStart {
         /// Names the command.

@@ -4,7 +4,7 @@
 //! WebSocket, the modem's or a library's), a monotonic clock in milliseconds, some bytes of memory, and
 //! a few bytes of non-volatile storage ([`Journal`]).
 //!
-//! Read in this order: [`client`] (the machine and its contract with the driver), `event`, `config`,
+//! Read in this order: [`client`] (the machine and its contract with the driver), `event`, `light`, `config`,
 //! [`journal`] (what survives a loss of power), `outbox` and `ring` (what waits for the hub),
 //! `commands`; then `examples/lamp.rs`.
 //!
@@ -16,6 +16,8 @@
 pub mod client;
 
 mod event;
+
+mod light;
 
 mod config;
 
@@ -44,6 +46,7 @@ pub use commands::{Outcome, OutcomeError, Verdict};
 pub use config::{Buffers, Config};
 pub use event::{Admission, Event, Stats};
 pub use journal::{Durability, Journal, MemoryJournal};
+pub use light::Light;
 pub use outbox::{Lane, Report, ReportError};
 pub use pace::Pace;
 pub use time::{Millis, TimeQuality};

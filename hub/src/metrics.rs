@@ -202,40 +202,32 @@ impl Metrics {
         registry.register("undecodable", help, self.undecodable.clone());
         registry.register("closed", "Sessions that ended, by close code", self.closed.clone());
         registry.register("reloads", "Reloads of changed files", self.reloads.clone());
-        registry.register("connections", "Open connections", self.connections.clone());
-        registry.register("devices_online", "Devices with a session", self.devices_online.clone());
-        registry.register(
-            "http_readers",
-            "Event streams and waiting requests",
-            self.http_readers.clone(),
-        );
-        registry.register("channels", "Channels in memory", self.channels.clone());
-        registry.register(
-            "lights_waiting",
-            "Devices whose light is to be looked at now or later",
-            self.lights_waiting.clone(),
-        );
-        registry.register(
-            "values_loading",
-            "1 while stored last values are not all in memory",
-            self.values_loading.clone(),
-        );
-        registry.register(
-            "values_restored",
-            "Stored last values that were loaded",
-            self.values_restored.clone(),
-        );
-        registry.register("store_commits", "Commits of the store", self.commits.clone());
-        registry.register(
-            "store_operations",
-            "Operations in those commits",
-            self.commit_operations.clone(),
-        );
-        registry.register(
-            "store_commit_age_milliseconds",
-            "Age of the commit that runs now",
-            self.commit_age_ms.clone(),
-        );
+        for (name, help, gauge) in [
+            ("connections", "Open connections", &self.connections),
+            ("devices_online", "Devices with a session", &self.devices_online),
+            ("http_readers", "Event streams and waiting requests", &self.http_readers),
+            ("channels", "Channels in memory", &self.channels),
+            (
+                "lights_waiting",
+                "Devices whose light is to be looked at now or later",
+                &self.lights_waiting,
+            ),
+            (
+                "values_loading",
+                "1 while stored last values are not all in memory",
+                &self.values_loading,
+            ),
+            ("values_restored", "Stored last values that were loaded", &self.values_restored),
+            ("store_commits", "Commits of the store", &self.commits),
+            ("store_operations", "Operations in those commits", &self.commit_operations),
+            (
+                "store_commit_age_milliseconds",
+                "Age of the commit that runs now",
+                &self.commit_age_ms,
+            ),
+        ] {
+            registry.register(name, help, gauge.clone());
+        }
         registry.register_with_unit(
             "sent",
             "Bytes of WebSocket messages to peers",

@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 
 use firmware_client::driver::{Application, Wake};
-use firmware_client::{Client, Event, Journal, Lane, Millis, Outcome, Report};
-use proto::messages::lighting::v1::ResetReason;
+use firmware_client::{Client, Event, Journal, Lane, Light, Millis, Outcome, Report};
+use proto::messages::lighting::v1::{ControlReason as Reason, ResetReason};
 
 use super::command::{Ending, Execution};
 use super::power::{ENTRY, SLOTS};
@@ -15,7 +15,7 @@ use crate::clock::Micros;
 use crate::encode::{self, Stamp};
 use crate::ledger::device::{Judgement, ReportName, Stream};
 use crate::ledger::hash;
-use crate::physics::{self, Fault, FaultKind, Lamp, UnixMillis};
+use crate::physics::{self, ControlReason, Fault, FaultKind, Lamp, UnixMillis};
 use crate::schedule::Periodic;
 
 /// ms: how long a reboot waits for the hub to know of it.
@@ -153,6 +153,30 @@ impl<'l> Controller<'l> {
             Ok(execution) => self.execution = Some(execution),
             Err(words) => self.ending = Some((id, Ending::rejected(words))),
         }
+    }
+
+    /// The hub says what the lamp should show; its clock is the run's.
+    fn on_light(&mut self, light: &Light) {
+        self.lamp.advance(UnixMillis(self.shared.clock.unix_ms()));
+        let wish = |level_pct: Option<u8>, reason: u8| {
+            let reason = match i32::from(reason).try_into() {
+                Ok(Reason::Default) => ControlReason::Default,
+                Ok(Reason::Program) => ControlReason::Program,
+                Ok(Reason::Override) => ControlReason::Override,
+                // A switch in the street is what the hub has heard from a lamp; ours have none.
+                Ok(_) | Err(_) => return None,
+            };
+            Some((level_pct?, reason))
+        };
+        let until = if light.until_unix_ms == 0 { u64::MAX } else { light.until_unix_ms };
+        let since = UnixMillis(light.since_unix_ms);
+        let guide = wish(light.level_pct, light.reason).map(|now| physics::Guide {
+            now,
+            since,
+            until: UnixMillis(until),
+            then: wish(light.then_level_pct, light.then_reason),
+        });
+        self.lamp.follow(guide, since);
     }
 
     fn stamp<J: Journal>(&self, now: Millis, client: &Client<'_, J, SLOTS, ENTRY>) -> Stamp {
@@ -302,6 +326,7 @@ impl<J: Journal> Application<J, SLOTS, ENTRY> for Controller<'_> {
                 self.post.book.lock().refused(self.name(seq));
                 self.shared.metrics.refused.add();
             }
+            Event::Light(light) => self.on_light(&light),
             Event::CommandStart { id, type_name, payload, .. } => {
                 self.on_start(now, id, type_name, payload)
             }

@@ -69,6 +69,8 @@ pub struct Shared {
     pub phase: watch::Sender<Phase>,
     /// Time between two reports.
     pub report_every: Duration,
+    /// Lamps obey the light that the hub says.
+    pub follows_light: bool,
     /// When to come back.
     pub backoff: Backoff,
     /// Seeds everything.
@@ -208,6 +210,7 @@ async fn boot(shared: &Shared, post: &Post, body: &mut Body, first: bool) -> End
     let config = Config {
         token: &post.token,
         agent: FIRMWARE_VERSION,
+        follows_light: shared.follows_light,
         backoff: Backoff { first_window_ms, ..shared.backoff },
         ..Config::new(&post.id, Random::new(shared.seed, 1 << 32 | u64::from(post.index)).next())
     };

@@ -4,7 +4,7 @@
 //! the lamp asks again only then.
 //!
 //! ```text
-//!   power-up test ─▶ identify ─▶ override ─▶ no time: failsafe ─▶ program ─▶ default level
+//!   power-up test ─▶ identify ─▶ override ─▶ no time: failsafe ─▶ hub's light ─▶ program ─▶ default level
 //! ```
 //!
 //! A change of level is a fade, linear in level. Test and identify jump.
@@ -55,6 +55,19 @@ pub enum OverrideError {
     },
 }
 
+/// What the hub says that the lamp should show, in place of the lamp's own program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Guide {
+    /// %, 0 to 100, and its reason.
+    pub now: (u8, ControlReason),
+    /// When the hub began to say so: an override of the lamp's own that is younger stays.
+    pub since: UnixMillis,
+    /// When `then` begins.
+    pub until: UnixMillis,
+    /// What comes then; absent is the lamp's own program.
+    pub then: Option<(u8, ControlReason)>,
+}
+
 /// The level that rules now.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Goal {
@@ -66,6 +79,7 @@ pub(super) struct Goal {
 #[derive(Debug, Clone)]
 pub(super) struct Control {
     program: Option<Arc<Program>>,
+    guide: Option<Box<Guide>>,
     running: Option<Box<Override>>,
     /// The fade back of an override that just ended.
     return_ramp_ms: Option<u32>,
@@ -106,6 +120,7 @@ impl Control {
         let goal = Goal { level_pct: 0, reason: ControlReason::Default, until: now };
         let mut control = Self {
             program,
+            guide: None,
             running: None,
             return_ramp_ms: None,
             identify_until: UnixMillis(0),
@@ -171,6 +186,8 @@ impl Control {
         }
         let source = match reason {
             ControlReason::Override => self.running.as_ref().and_then(|o| o.source.clone()),
+            // The hub's source is in the hub.
+            ControlReason::Program if self.guide.is_some() => None,
             ControlReason::Program => self.program.as_ref().map(|p| Arc::clone(&p.id)),
             ControlReason::Default | ControlReason::Failsafe | ControlReason::Commissioning => None,
         };
@@ -179,6 +196,15 @@ impl Control {
 
     pub(super) fn assign(&mut self, program: Option<Arc<Program>>, now: UnixMillis) {
         self.program = program;
+        self.retarget(now);
+    }
+
+    /// Takes the hub's light, or does without it from now on. The lamp's own override gives way if it is older:
+    /// then the hub knows of it, or somebody ended it there.
+    pub(super) fn follow(&mut self, guide: Option<Guide>, since: UnixMillis, now: UnixMillis) {
+        let is_older = |own: &Override| own.start.is_some_and(|start| start <= since);
+        self.running = self.running.take().filter(|own| !is_older(own));
+        self.guide = guide.map(Box::new);
         self.retarget(now);
     }
 
@@ -311,7 +337,20 @@ impl Control {
         Some(Goal { level_pct, reason: ControlReason::Commissioning, until: now.plus_ms(step_ms) })
     }
 
+    fn guided_goal(&self, now: UnixMillis) -> Option<Goal> {
+        let guide = self.guide.as_deref()?;
+        let ((level_pct, reason), until) = if now < guide.until {
+            (guide.now, guide.until)
+        } else {
+            (guide.then?, UnixMillis::NEVER)
+        };
+        Some(Goal { level_pct, reason, until })
+    }
+
     fn program_goal(&self, now: UnixMillis) -> Goal {
+        if let Some(goal) = self.guided_goal(now) {
+            return goal;
+        }
         let Some(program) = &self.program else {
             let reason = ControlReason::Default;
             return Goal { level_pct: DEFAULT_PCT, reason, until: UnixMillis::NEVER };

@@ -25,7 +25,7 @@
 //!
 //! # Cost
 //!
-//! A lamp takes at most 600 bytes, an override while one runs, and what it shares with others. A
+//! A lamp takes at most 608 bytes, an override while one runs, and what it shares with others. A
 //! step costs about a microsecond, and as much again for each full minute that it passes.
 
 mod city;
@@ -43,7 +43,7 @@ mod thermal;
 mod watch;
 mod weather;
 
-pub use control::{Override, OverrideError};
+pub use control::{Guide, Override, OverrideError};
 pub use counters::CounterSet;
 pub use electrical::LuminaireClass;
 pub use faults::{Fault, FaultKind, FaultPlan};

@@ -30,6 +30,8 @@ pub(super) struct Link {
     /// The hub's time is asked for again then.
     pub(super) resync_at: Millis,
     pub(super) owes_ready: bool,
+    /// The light is still to be asked for.
+    pub(super) owes_subscribe: bool,
     /// Reports wait until then.
     pub(super) send_at: Option<Millis>,
     /// The hub asked for peace until then.
@@ -49,6 +51,7 @@ impl Link {
             owes_ping: false,
             resync_at: Millis(u64::MAX),
             owes_ready: false,
+            owes_subscribe: false,
             send_at: None,
             retry_at: Millis(0),
             last_request: 0,

@@ -1,11 +1,12 @@
 //! What the hub says. One function a kind of envelope; all of them end in state, notices, or a close.
 
-use proto::envelope::{Ack, Batch, Error, GoAway, Kind, Pong, Welcome};
-use proto::{CloseCode, ErrorCode, limits};
+use proto::envelope::{Ack, Batch, Error, GoAway, Kind, Message, Pong, Welcome};
+use proto::{CloseCode, ErrorCode, channels, limits};
 
 use super::{Client, Phase};
 use crate::event::{Admission, Event};
 use crate::journal::Journal;
+use crate::light::Light;
 use crate::time::Millis;
 
 /// ms: a pong that took longer says too little about the time.
@@ -34,6 +35,10 @@ impl<J: Journal, const SLOTS: usize, const ENTRY: usize> Client<'_, J, SLOTS, EN
                     let taken = self.commands.deliver(now, &deliver);
                     self.stats.commands_ignored += u32::from(!taken);
                 }
+                (Kind::Message(message), Phase::Open { .. }) => self.on_value(&message),
+                (Kind::Snapshot(page), Phase::Open { .. }) => {
+                    page.values().for_each(|message| self.on_value(&message));
+                }
                 // What a device doesn't expect here, or what is younger than this firmware.
                 _ => {}
             }
@@ -43,6 +48,7 @@ impl<J: Journal, const SLOTS: usize, const ENTRY: usize> Client<'_, J, SLOTS, EN
     fn on_welcome(&mut self, now: Millis, welcome: &Welcome<'_>) {
         self.stats.admissions += 1;
         self.phase = Phase::Open { since: now };
+        self.link.owes_subscribe = self.config.follows_light;
         self.link.resync_at = now.after(self.config.resync_after_ms);
         self.link.set_ping_interval(welcome.ping_interval_s);
         self.retry.window(welcome.reconnect_window_s);
@@ -132,6 +138,19 @@ impl<J: Journal, const SLOTS: usize, const ENTRY: usize> Client<'_, J, SLOTS, EN
         }
         let retry_after_ms = error.retry_after_ms;
         self.notice(Event::HubError { code: error.code, retry_after_ms });
+    }
+
+    /// A value of one of the device's own channels.
+    fn on_value(&mut self, message: &Message<'_>) {
+        let known = channels::known(message.channel);
+        let is_light = known.is_some_and(|(_, kind)| *kind == channels::EFFECTIVE);
+        if !is_light || !self.config.follows_light {
+            return;
+        }
+        match Light::decode(message.payload.unwrap_or_default()) {
+            Some(light) => self.notice(Event::Light(light)),
+            None => self.stats.malformed += 1,
+        }
     }
 
     fn on_pong(&mut self, now: Millis, pong: &Pong<'_>) {

@@ -1,12 +1,12 @@
 //! What the device says: envelopes, as many as fit, into one binary WebSocket message.
 //!
-//! Order of precedence: the greeting alone; then readiness, what the hub must know of commands, a
+//! Order of precedence: the greeting alone; then readiness, the wish for the light, what the hub must know of commands, a
 //! ping, and reports in the order of their numbers, as far as window, pace and the hub's patience go.
 
-use proto::envelope::{Envelope, Hello, Kind, Ping, Publish, Ready};
+use proto::envelope::{Envelope, Hello, Kind, Ping, Publish, Ready, Subscribe};
 use proto::name::check_name;
 use proto::wire::SliceSink;
-use proto::{CloseCode, limits};
+use proto::{CloseCode, channels, limits};
 
 use super::{Client, Phase};
 use crate::journal::Journal;
@@ -53,6 +53,7 @@ impl<J: Journal, const SLOTS: usize, const ENTRY: usize> Client<'_, J, SLOTS, EN
             }
             Phase::Open { .. } => {
                 self.put_ready(&mut out);
+                self.put_subscribe(&mut out);
                 self.put_command_reports(&mut out);
                 self.put_ping(now, &mut out);
                 self.put_reports(now, &mut out);
@@ -90,6 +91,20 @@ impl<J: Journal, const SLOTS: usize, const ENTRY: usize> Client<'_, J, SLOTS, EN
     fn put_ready(&mut self, out: &mut Outgoing<'_>) {
         if self.link.owes_ready && out.put(0, Kind::Ready(Ready::default()), false).is_some() {
             self.link.owes_ready = false;
+        }
+    }
+
+    /// Asks for the light as it is and as it changes. The newest is enough, so there is no position.
+    fn put_subscribe(&mut self, out: &mut Outgoing<'_>) {
+        if !self.link.owes_subscribe {
+            return;
+        }
+        let mut channel = [0; limits::CHANNEL_BYTES_MAX];
+        let pattern = channel_name(self.config.device, channels::EFFECTIVE.suffix, &mut channel);
+        let wish = Subscribe { pattern, snapshot: true, ..Subscribe::default() };
+        let request = self.link.next_request();
+        if out.put(request, Kind::Subscribe(wish), true).is_some() {
+            self.link.owes_subscribe = false;
         }
     }
 

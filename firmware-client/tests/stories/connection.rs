@@ -2,7 +2,7 @@
 
 use firmware_client::{Config, Report};
 use proto::CloseCode;
-use proto::envelope::{Deliver, Envelope, Error, GoAway, Kind, Welcome};
+use proto::envelope::{Deliver, Envelope, Error, GoAway, Kind, Message, Welcome};
 use proto::wire::Encode;
 
 use crate::support::{Dice, NOON, World};
@@ -185,4 +185,25 @@ fn no_bytes_from_the_network_make_the_machine_panic_or_stop() {
         world.run(4_000_000);
         assert!(world.machine.is_open(), "seed {seed}: {:?}", world.machine.stats());
     }
+}
+
+#[test]
+fn a_device_that_follows_the_light_asks_for_it_once_a_connection_and_hears_what_comes_next() {
+    let config = |seed| Config { follows_light: true, ..Config::new("lamp-0042", seed) };
+    let mut world = World::with(5, 4096, config);
+    world.run(100_000);
+    assert_eq!(world.hub.wishes, ["devices.lamp-0042.effective"]);
+    world.cut(None);
+    world.run(100_000);
+    assert_eq!(world.hub.wishes.len(), 2);
+
+    // level_pct 20, reason OVERRIDE, until_unix_ms 1000, then_level_pct 70
+    let payload = [0x08, 20, 0x10, 3, 0x28, 0xe8, 0x07, 0x30, 70];
+    let message = |channel| Message { channel, payload: Some(&payload), ..Message::default() };
+    world.hub_says(Kind::Message(message("devices.lamp-0042.desired")));
+    world.hub_says(Kind::Message(message("devices.lamp-0042.effective")));
+    world.run(100);
+    let [light] = world.lights[..] else { panic!("one light: {:?}", world.lights) };
+    assert_eq!((light.level_pct, light.reason, light.until_unix_ms), (Some(20), 3, 1_000));
+    assert_eq!(light.then_level_pct, Some(70));
 }

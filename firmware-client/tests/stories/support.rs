@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::rc::Rc;
 
 use firmware_client::{
-    Buffers, Client, Config, Durability, Event, Journal, Millis, Outcome, Verdict,
+    Buffers, Client, Config, Durability, Event, Journal, Light, Millis, Outcome, Verdict,
 };
 use proto::envelope::{Ack, Batch, CommandReport, Deliver, Envelope, Kind, Pong, Publish, Welcome};
 use proto::{CloseCode, CommandId, CommandState, limits};
@@ -102,6 +102,7 @@ pub(crate) struct Hub {
     pub(crate) commands: Vec<HubCommand>,
     pub(crate) hellos: Vec<(u32, String)>,
     pub(crate) pings: u32,
+    pub(crate) wishes: Vec<String>,
     pub(crate) acks: bool,
     pub(crate) settles: bool,
     pub(crate) window_s: u32,
@@ -150,6 +151,11 @@ impl Hub {
                     self.pings += 1;
                     let pong = Pong { time_unix_ms: NOON + now.0, ..Pong::default() };
                     Envelope::new(Kind::Pong(pong)).encode_delimited(&mut out);
+                }
+                Kind::Subscribe(wish) => {
+                    self.wishes.push(wish.pattern.to_owned());
+                    let (request, kind) = (envelope.request, Kind::Ack(Ack::default()));
+                    Envelope { request, kind }.encode_delimited(&mut out);
                 }
                 other => assert_eq!(other.name(), "Ready"),
             }
@@ -225,6 +231,7 @@ pub(crate) struct World {
     pub(crate) connects: Vec<Millis>,
     pub(crate) closes: Vec<CloseCode>,
     pub(crate) events: Vec<String>,
+    pub(crate) lights: Vec<Light>,
     /// Every effect that was begun, and when.
     pub(crate) effects: Vec<(CommandId, Millis)>,
     pub(crate) work_ms: u64,
@@ -257,6 +264,7 @@ impl World {
             connects: Vec::new(),
             closes: Vec::new(),
             events: Vec::new(),
+            lights: Vec::new(),
             effects: Vec::new(),
             work_ms: 100,
             working: None,
@@ -349,6 +357,7 @@ impl World {
                     self.closes.push(code);
                     self.cut(None);
                 }
+                Event::Light(light) => self.lights.push(light),
                 Event::CommandStart { id, .. } => {
                     self.effects.push((id, self.now));
                     self.working = Some((self.now.after(self.work_ms), id));

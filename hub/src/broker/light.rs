@@ -145,20 +145,24 @@ impl Lights {
         Ok(Self { state: Mutex::new(state), is_used: AtomicBool::new(is_used) })
     }
 
-    /// A device is new, or its labels or place are.
+    /// A device is new, or its labels or place are. Where nobody has layers there is nothing to look at.
     pub(crate) fn registered(&self, id: &DeviceId) {
         let mut state = self.state.lock();
         if !state.roster.contains(id) {
             state.roster.insert(id.clone());
         }
-        state.agenda.touch(id);
+        if self.is_used.load(Ordering::Relaxed) {
+            state.agenda.touch(id);
+        }
     }
 
     /// A device is gone. Its override goes when it is looked at.
     pub(crate) fn removed(&self, id: &DeviceId) {
         let mut state = self.state.lock();
         state.roster.remove(id);
-        state.agenda.touch(id);
+        if self.is_used.load(Ordering::Relaxed) {
+            state.agenda.touch(id);
+        }
     }
 
     /// Stored values of these devices came into memory.

@@ -20,7 +20,7 @@ use super::faults::{Fault, FaultKind, Faults, INFANT_HOURS};
 use super::report::{Event, EventLog, LightStateChange};
 use super::thermal::Thermal;
 use super::watch::Watch;
-use super::{Feeder, Override, OverrideError, Place, Program, UnixMillis};
+use super::{Feeder, Guide, Override, OverrideError, Place, Program, UnixMillis};
 
 use operation::Present;
 use spec::{Traits, totals_since};
@@ -54,7 +54,7 @@ const STEP_MS: u64 = 60_000;
 const IDENTIFY_S: u32 = 30;
 const IDENTIFY_S_MAX: u32 = 300;
 /// One process simulates 15,000 lamps.
-const LAMP_BYTES_MAX: usize = 600;
+const LAMP_BYTES_MAX: usize = 608;
 const _: () = assert!(size_of::<Lamp>() <= LAMP_BYTES_MAX);
 
 impl Lamp {
@@ -143,6 +143,12 @@ impl Lamp {
     /// Sets counters to 0.
     pub fn reset_counters(&mut self, which: CounterSet) {
         self.counters.reset(which);
+    }
+
+    /// Follows the hub's light; without one its own program. `since` is when the hub began to say so.
+    pub fn follow(&mut self, guide: Option<Guide>, since: UnixMillis) {
+        self.control.follow(guide, since, self.now);
+        self.turn();
     }
 
     /// The controller starts anew while mains stay: it runs its test of a minute.

@@ -57,6 +57,36 @@ fn fault_changes(lamp: &mut Lamp) -> Vec<FaultChange> {
         .collect()
 }
 
+#[test]
+fn the_hubs_light_comes_before_the_program_and_ends_by_the_lamps_own_clock() {
+    let mut lamp = lamp_at(ControllerKind::Nema, 9.0);
+    let guide = |until_ms| Guide {
+        now: (20, ControlReason::Override),
+        since: lamp.now(),
+        until: lamp.now().plus_ms(until_ms),
+        then: Some((60, ControlReason::Program)),
+    };
+    let (first, second) = (guide(HOUR), guide(2 * HOUR));
+    let shows = |lamp: &Lamp| {
+        let sample = lamp.sample();
+        (sample.target_level_pct.expect("the lamp knows"), sample.reason)
+    };
+    lamp.follow(Some(first), first.since);
+    pass(&mut lamp, MINUTE);
+    assert_eq!(shows(&lamp), (20, ControlReason::Override));
+    pass(&mut lamp, HOUR);
+    assert_eq!(shows(&lamp), (60, ControlReason::Program), "nobody said anything");
+
+    lamp.apply(level(90)).expect("it makes sense");
+    lamp.follow(Some(second), second.since);
+    pass(&mut lamp, 1_000);
+    assert_eq!(shows(&lamp), (90, ControlReason::Override), "its own override is younger");
+    let now = lamp.now();
+    lamp.follow(None, now);
+    pass(&mut lamp, 1_000);
+    assert_eq!(shows(&lamp), (70, ControlReason::Program), "the lamp's own program, at 22:01");
+}
+
 mod faults;
 
 #[test]

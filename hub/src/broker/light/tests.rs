@@ -124,7 +124,8 @@ fn a_device_that_is_removed_loses_its_override() {
     let set = life.broker.set_override(Now::read(), &id, &by, |_| true, new);
     life.wait(set).expect("it makes sense");
     settle(&life);
-    life.wait(life.broker.remove_device(Now::read(), &id, &Actor::hub())).expect("it is there");
+    let removed = life.broker.remove_device(Now::read(), &id, &by, |_| true);
+    life.wait(removed).expect("it is there");
     settle(&life);
     let state = life.broker.lights.state.lock();
     assert!(state.overrides.is_empty() && state.agenda.is_empty() && state.roster.is_empty());
