@@ -3,7 +3,7 @@
 SHELL := /usr/bin/env bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo dashboard build test bench bench-peers bench-long bench-instructions lint fmt tools clean
+.PHONY: help demo dashboard build test screenshot bench bench-peers bench-long bench-instructions lint fmt tools clean
 
 CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
@@ -17,7 +17,7 @@ SCRIPTS := .ci/run $(wildcard deploy/*.sh tests/tools/*.sh)
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: dashboard ## Start a hub and 50 simulated lamps, and watch them; Ctrl-C ends it
+demo: dashboard ## Start a hub and a town of simulated lamps, and watch them; Ctrl-C ends it
 	$(CARGO) build --release --package hub --package device-sim --bins
 	BIN=$(TARGET)/release deploy/demo.sh
 
@@ -40,6 +40,9 @@ test: tools dashboard ## Run all tests
 	LAMPLIGHTER_BIN_DIR=$(abspath $(TARGET))/debug $(CARGO) test --workspace --features $(FEATURES)
 	cd tests/dashboard && npm ci --no-audit --no-fund --loglevel=error && LAMPLIGHTER_BIN_DIR=$(abspath $(TARGET))/debug npm test
 	$(CARGO) run --release --manifest-path firmware-client/no-std-check/Cargo.toml --target-dir $(TARGET)/no-std-check
+
+screenshot: build ## Take the pictures of the dashboard in docs/ anew, of a simulated town
+	cd tests/dashboard && npm ci --no-audit --no-fund --loglevel=error && LAMPLIGHTER_BIN_DIR=$(abspath $(TARGET))/debug npm run screenshot
 
 bench: ## Measure: parts by criterion, the whole by simulated fleets
 	$(CARGO) bench --package hub --bench parts

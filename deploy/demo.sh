@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# A city in one terminal: a hub with its data in .demo, and 50 simulated lamps that speak to it over
+# A city in one terminal: a hub with its data in .demo, and a town of simulated lamps that speak to it over
 # wss as real ones would. Shows their telemetry until Ctrl-C; ends only what it started.
 #
 # BIN is the folder of the programs hub and device-sim; `make demo` sets it.
@@ -10,7 +10,12 @@ cd "$(dirname "$0")/.."
 
 BIN=${BIN:-target/release}
 DATA=.demo
-LAMPS=50
+LAMPS=330
+# The town's time: a night takes half an hour, and begins before dusk.
+SPEED=30
+BROKEN=3
+# Somebody forgot it dark.
+FORGOTTEN=lamp-0024
 PORT_WISHED=8443
 READY_SECONDS_MAX=30
 # A little more than the hub's own hard stop.
@@ -99,10 +104,13 @@ LAMPLIGHTER_CA_FILE=$PWD/$DATA/dev/ca.pem
 LAMPLIGHTER_TOKEN_FILE=$PWD/$DATA/dev/operator.token
 export LAMPLIGHTER_HUB LAMPLIGHTER_CA_FILE LAMPLIGHTER_TOKEN_FILE
 
-start "$sim" run --devices "$LAMPS" --scenario steady --hub "$LAMPLIGHTER_HUB" \
+start "$sim" run --devices "$LAMPS" --scenario steady --town Northbridge --speed "$SPEED" --broken "$BROKEN" --hub "$LAMPLIGHTER_HUB" \
     --ca-file "$LAMPLIGHTER_CA_FILE" --token-file "$LAMPLIGHTER_TOKEN_FILE" \
     >"$DATA/device-sim.log" 2>&1
 sim_pid=${children[1]}
+
+# Waits at the hub until the lamp has dialled in.
+"$hub" send "$FORGOTTEN" dim 0 --for 12h >/dev/null || true
 
 cat <<END
 A hub is ready at $LAMPLIGHTER_HUB, and $LAMPS lamps are on their way to it.

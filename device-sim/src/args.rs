@@ -117,6 +117,15 @@ pub struct RunSettings {
     /// Where the city stands, as in 52.52,13.405 [default: where it is evening now, so lamps are lit]
     #[arg(long, value_parser = place, allow_hyphen_values = true)]
     pub place: Option<(f64, f64)>,
+    /// The town's name: tells dashboards of it, its zone and its program, in the channel city.about
+    #[arg(long)]
+    pub town: Option<String>,
+    /// The town's time runs so many times as fast, and begins ten minutes before dusk; times on the wire stay real
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=600))]
+    pub speed: Option<u32>,
+    /// So many lamps are broken from the start
+    #[arg(long, default_value_t = 0)]
+    pub broken: u32,
     /// Any disconnect that the scenario didn't make, and any lamp away at the end, breaks the run
     #[arg(long)]
     pub strict: bool,

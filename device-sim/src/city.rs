@@ -7,18 +7,21 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::physics::{
-    ControllerKind, FaultPlan, LampSpec, LuminaireClass, Place, Program, UnixMillis,
+    ControllerKind, FaultPlan, LampSpec, LuminaireClass, Place, Program, UnixMillis, Way, way_of,
 };
 
-/// Streets have these names first, in this order; `Queen St` is the first, so that even the smallest
-/// city has one.
+/// Ways have these names, in this order from the middle of the town; `Queen St` is the first street, so that even
+/// the smallest town has one.
 const NAMES: [&str; 24] = [
     "Queen", "King", "Station", "Church", "Mill", "Park", "Victoria", "Bridge", "School", "Market",
     "Garden", "River", "Castle", "North", "South", "Chestnut", "Linden", "Maple", "Harbour",
     "Abbey", "Orchard", "Tower", "Meadow", "Spring",
 ];
 /// What a name is followed by, once all names were used.
-const KINDS: [&str; 5] = ["St", "Rd", "Ave", "Lane", "Row"];
+const STREETS: [&str; 3] = ["St", "Lane", "Row"];
+const ROADS: [&str; 3] = ["Rd", "Ave", "Walk"];
+/// Roads begin elsewhere in the names, so that the middle has no Queen Rd beside its Queen St.
+const ROADS_BEGIN: usize = 7;
 /// Cabinets that hang on one feeder of the grid.
 const CABINETS_PER_FEEDER: u32 = 4;
 /// Local hour at which a city without a place is begun: dark in every season, and not yet dimmed.
@@ -78,6 +81,16 @@ impl City {
         format!("{}{number:04}", self.prefix)
     }
 
+    /// What all its lamps follow.
+    pub fn program(&self) -> &Program {
+        &self.program
+    }
+
+    /// s by which its clock is ahead of UTC.
+    pub const fn utc_offset_s(&self) -> i32 {
+        self.centre.utc_offset_s
+    }
+
     /// Everything that makes lamp `number` what it is.
     pub fn spec(&self, number: u32) -> LampSpec {
         let number = u64::from(number.saturating_sub(1));
@@ -97,7 +110,7 @@ impl City {
         let cabinet = spec.feeder.cabinet;
         let phase = format!("L{}", spec.feeder.phase + 1);
         let labels = [
-            ("street", street_name(cabinet)),
+            ("street", way_name(way_of(u64::from(number.saturating_sub(1))))),
             ("feeder", format!("F{}", cabinet / CABINETS_PER_FEEDER + 1)),
             ("cabinet", format!("C{}", cabinet + 1)),
             ("phase", phase),
@@ -122,14 +135,23 @@ fn evening_longitude(now: UnixMillis) -> f64 {
     (EVENING_HOUR - hour + 12.0).rem_euclid(24.0).mul_add(15.0, -180.0)
 }
 
-fn street_name(street: u32) -> String {
-    let number = street as usize;
-    let (name, round) = (NAMES[number % NAMES.len()], number / NAMES.len());
-    let kind = KINDS[round % KINDS.len()];
-    match round / KINDS.len() {
+fn way_name(way: Way) -> String {
+    let (kinds, place) = match way {
+        Way::Street(place) => (STREETS, from_the_middle(place)),
+        Way::Road(place) => (ROADS, from_the_middle(place) + ROADS_BEGIN),
+    };
+    let (name, round) = (NAMES[place % NAMES.len()], place / NAMES.len());
+    let kind = kinds[round % kinds.len()];
+    match round / kinds.len() {
         0 => format!("{name} {kind}"),
         district => format!("{name} {kind} {}", district + 1),
     }
+}
+
+/// 0, 1, -1, 2, … as 0, 1, 2, 3, …
+const fn from_the_middle(place: i64) -> usize {
+    let away = place.unsigned_abs() as usize * 2;
+    if place > 0 { away - 1 } else { away }
 }
 
 const fn class_name(class: LuminaireClass) -> &'static str {
@@ -168,24 +190,24 @@ mod tests {
     }
 
     #[test]
-    fn every_street_has_a_name_of_its_own() {
-        let names: HashSet<String> = (0..2_000).map(street_name).collect();
-        assert_eq!(names.len(), 2_000);
+    fn every_way_has_a_name_of_its_own() {
+        let ways = (-300..300).flat_map(|place| [Way::Street(place), Way::Road(place)]);
+        let names: HashSet<String> = ways.map(way_name).collect();
+        assert_eq!(names.len(), 1_200);
     }
 
     #[test]
-    fn lamps_of_one_street_share_its_cabinet_and_stand_apart() {
+    fn lamps_of_a_cabinet_stand_apart_in_its_few_streets() {
         let city = city(Some((52.52, 13.405)));
-        let all: Vec<Registration> = (1..=200).map(|number| city.registration(number)).collect();
-        for pair in all.windows(2) {
-            assert_eq!(
-                pair[0].labels["street"] == pair[1].labels["street"],
-                pair[0].labels["cabinet"] == pair[1].labels["cabinet"]
-            );
+        let all: Vec<Registration> = (1..=220).map(|number| city.registration(number)).collect();
+        for cabinet in ["C1", "C2", "C3", "C4"] {
+            let here = all.iter().filter(|lamp| lamp.labels["cabinet"] == cabinet);
+            let streets: HashSet<&String> = here.map(|lamp| &lamp.labels["street"]).collect();
+            assert_eq!(streets.len(), 4, "{cabinet}: {streets:?}");
         }
         let places: HashSet<(i32, i32)> =
             all.iter().map(|lamp| (lamp.latitude_e7, lamp.longitude_e7)).collect();
-        assert_eq!(places.len(), 200);
+        assert_eq!(places.len(), 220);
     }
 
     #[test]

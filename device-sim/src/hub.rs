@@ -134,6 +134,15 @@ impl Hub {
         self.answer(path, request).await?.ok_or_else(|| HubError::Answer(path.to_owned()))
     }
 
+    /// `PUT` of a JSON document.
+    ///
+    /// # Errors
+    /// The hub can't be reached, or refuses.
+    pub async fn put(&self, path: &str, body: &Value) -> Result<Value, HubError> {
+        let request = self.http.put(format!("{}{path}", self.http_base)).json(body);
+        self.answer(path, request).await?.ok_or_else(|| HubError::Answer(path.to_owned()))
+    }
+
     /// `GET`; nothing if the hub doesn't know it.
     ///
     /// # Errors

@@ -31,6 +31,8 @@ pub mod encode;
 
 pub mod city;
 
+pub mod town;
+
 pub mod ledger;
 
 pub mod observer;

@@ -31,7 +31,7 @@ use crate::physics::{FaultPlan, UnixMillis};
 use crate::report::{Report, print, print_json};
 use crate::scenario::{Outcome, play};
 use crate::schedule::ramp_moment;
-use crate::{progress, provision, verify};
+use crate::{progress, provision, town, verify};
 
 /// Lamps that are not connected when the ramp is over may come in for so long.
 const RAMP_GRACE: Duration = Duration::from_secs(60);
@@ -84,11 +84,12 @@ struct Run<'s> {
 /// # Errors
 /// The hub could not be used at all.
 pub async fn run(settings: &RunSettings) -> Result<Report, HubError> {
-    let clock = Clock::start();
+    let clock = town::clock(settings, Clock::start());
     let hub = Hub::new(&settings.hub).await?;
     let city = city(settings, clock);
     let shared = Arc::new(shared(settings, clock));
     let fleet = Arc::new(fleet(settings, &hub, &city).await?);
+    town::tell(settings, &hub, &city, clock).await?;
     let mut run = Run { settings, hub, shared, fleet, stops: stops(), report: Report::default() };
     let mut helpers = run.start_helpers();
     let mut lamps = run.start_lamps(&city);
@@ -107,8 +108,9 @@ pub async fn run(settings: &RunSettings) -> Result<Report, HubError> {
 
 fn city(settings: &RunSettings, clock: Clock) -> City {
     let faults = FaultPlan { scale: 1.0, repair_days: 3.0 };
-    let now = UnixMillis(clock.unix_ms());
-    City::new(settings.seed, &settings.id_prefix, settings.place, now, faults)
+    let now = UnixMillis(clock.city_unix_ms());
+    let place = settings.speed.map(|_| town::place(settings)).or(settings.place);
+    City::new(settings.seed, &settings.id_prefix, place, now, faults)
 }
 
 fn shared(settings: &RunSettings, clock: Clock) -> Shared {
@@ -134,6 +136,7 @@ fn shared(settings: &RunSettings, clock: Clock) -> Shared {
         seed: settings.seed,
         // Parts of a fleet may start in one millisecond, but not with one lamp.
         run: clock.start_unix_ms() << 20 | u64::from(settings.start_index),
+        broken: town::broken(settings.broken, settings.devices),
         storm_at: AtomicU64::new(0),
     }
 }

@@ -57,12 +57,12 @@ export class City {
     await once(this.#hub, 'exit');
   }
 
-  /** Lets so many lamps dial in; returns when all are connected. */
-  async light(lamps) {
+  /** Lets so many lamps dial in; returns when all are connected. `more`: further arguments of the simulator. */
+  async light(lamps, more = []) {
     const dev = join(this.#folder, 'data/dev');
     const args = [
       'run', '--devices', String(lamps), '--report-every', '2s', '--reconnect-max', '2s', '--reconnect-window', '1s', '--skip-verify',
-      '--hub', `wss://127.0.0.1:${this.#port}`, '--ca-file', join(dev, 'ca.pem'), '--token-file', join(dev, 'operator.token'),
+      '--hub', `wss://127.0.0.1:${this.#port}`, '--ca-file', join(dev, 'ca.pem'), '--token-file', join(dev, 'operator.token'), ...more,
     ];
     this.#lamps = spawn(join(BIN, 'device-sim'), args, { stdio: 'ignore' });
     await until(async () => (await this.ask('/v1/devices?online=true&limit=1')).total === lamps, 'all lamps are connected');

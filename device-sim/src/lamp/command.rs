@@ -10,6 +10,7 @@ use proto::messages::lighting::v1::command::Action;
 use proto::messages::lighting::v1::{self as lighting, Command};
 use proto::{CommandId, channels};
 
+use crate::clock::CityTime;
 use crate::physics::{ControlReason, CounterSet, Lamp, LampState, Override, Sample, UnixMillis};
 
 /// ms: the fade of a lamp whose command names none.
@@ -75,7 +76,8 @@ pub(super) struct Ending {
 }
 
 impl Execution {
-    /// Starts the effect, or says why there will be none. The lamp's time must be at `now`.
+    /// Starts the effect, or says why there will be none. The lamp's time must be at `now`; times in
+    /// commands are real, and become the city's.
     ///
     /// # Errors
     /// The words of the rejection.
@@ -84,6 +86,7 @@ impl Execution {
         type_name: &str,
         payload: &[u8],
         now: Millis,
+        city: CityTime,
         lamp: &mut Lamp,
     ) -> Result<Self, String> {
         if type_name != channels::COMMAND_TYPE {
@@ -95,7 +98,7 @@ impl Execution {
             return Err("this controller has one output, number 0".to_owned());
         }
         let action = command.action.ok_or("the command has no action")?;
-        let (goal, fade_ms) = start(id, &action, lamp)?;
+        let (goal, fade_ms) = start(id, &action, city, lamp)?;
         let wait_ms = if goal.is_seen_at_once() { 0 } else { fade_ms + MEASURE_AFTER_MS };
         let patient_until = now.after(fade_ms + PATIENCE_MS);
         let look_at = now.after(wait_ms);
@@ -164,9 +167,14 @@ impl Ending {
 }
 
 /// Begins an action. Returns what must be measured, and how long the lamp fades (ms).
-fn start(id: CommandId, action: &Action, lamp: &mut Lamp) -> Result<(Goal, u64), String> {
+fn start(
+    id: CommandId,
+    action: &Action,
+    city: CityTime,
+    lamp: &mut Lamp,
+) -> Result<(Goal, u64), String> {
     match action {
-        Action::Override(wish) => start_override(id, wish, lamp),
+        Action::Override(wish) => start_override(id, wish, city, lamp),
         Action::Resume(resume) => {
             let ramp_ms = resume.ramp_ms.unwrap_or(FADE_MS);
             lamp.resume(Some(ramp_ms));
@@ -204,12 +212,13 @@ fn start(id: CommandId, action: &Action, lamp: &mut Lamp) -> Result<(Goal, u64),
 fn start_override(
     id: CommandId,
     wish: &lighting::Override,
+    city: CityTime,
     lamp: &mut Lamp,
 ) -> Result<(Goal, u64), String> {
     let level = wish.level_pct.ok_or("a level is missing")?;
     let level_pct =
         u8::try_from(level).map_err(|_| format!("a level of {level} % is above 100 %"))?;
-    let time = |unix_ms: u64| (unix_ms != 0).then_some(UnixMillis(unix_ms));
+    let time = |unix_ms: u64| (unix_ms != 0).then(|| UnixMillis(city.at(unix_ms)));
     let ramp_ms = wish.ramp_to_ms.unwrap_or(FADE_MS);
     let start = time(wish.start_unix_ms).filter(|start| *start > lamp.now());
     lamp.apply(Override {
@@ -259,7 +268,14 @@ mod tests {
     fn begin(action: Action, lamp: &mut Lamp) -> Result<Execution, String> {
         let command = Command { action: Some(action), ..Command::default() };
         let id = CommandId::from_bytes([1; 16]);
-        Execution::begin(id, channels::COMMAND_TYPE, &command.encode_to_vec(), Millis(0), lamp)
+        Execution::begin(
+            id,
+            channels::COMMAND_TYPE,
+            &command.encode_to_vec(),
+            Millis(0),
+            CityTime::REAL,
+            lamp,
+        )
     }
 
     /// Looks each 50 ms until the command ends.
@@ -325,10 +341,31 @@ mod tests {
         assert!(begin(reboot(true), &mut lamp()).is_ok());
         assert!(begin(dim(101), &mut lamp()).expect_err("too much").contains("101"));
         let id = CommandId::from_bytes([1; 16]);
-        assert!(Execution::begin(id, "other.Type", &[], Millis(0), &mut lamp()).is_err());
         assert!(
-            Execution::begin(id, channels::COMMAND_TYPE, &[0xff], Millis(0), &mut lamp()).is_err()
+            Execution::begin(id, "other.Type", &[], Millis(0), CityTime::REAL, &mut lamp())
+                .is_err()
         );
-        assert!(Execution::begin(id, channels::COMMAND_TYPE, &[], Millis(0), &mut lamp()).is_err());
+        assert!(
+            Execution::begin(
+                id,
+                channels::COMMAND_TYPE,
+                &[0xff],
+                Millis(0),
+                CityTime::REAL,
+                &mut lamp()
+            )
+            .is_err()
+        );
+        assert!(
+            Execution::begin(
+                id,
+                channels::COMMAND_TYPE,
+                &[],
+                Millis(0),
+                CityTime::REAL,
+                &mut lamp()
+            )
+            .is_err()
+        );
     }
 }

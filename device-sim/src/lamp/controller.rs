@@ -148,8 +148,9 @@ impl<'l> Controller<'l> {
         let (findings, commands) = (&self.shared.findings, &self.shared.commands);
         self.shared.metrics.executions.add();
         commands.executed(findings, self.post.index, id, hash(payload), at);
-        self.lamp.advance(UnixMillis(self.shared.clock.unix_ms()));
-        match Execution::begin(id, type_name, payload, now, self.lamp) {
+        self.lamp.advance(UnixMillis(self.shared.clock.city_unix_ms()));
+        let city = self.shared.clock.city();
+        match Execution::begin(id, type_name, payload, now, city, self.lamp) {
             Ok(execution) => self.execution = Some(execution),
             Err(words) => self.ending = Some((id, Ending::rejected(words))),
         }
@@ -363,7 +364,7 @@ impl<J: Journal> Application<J, SLOTS, ENTRY> for Controller<'_> {
         {
             return Wake::Stop;
         }
-        self.lamp.advance(UnixMillis(self.shared.clock.unix_ms()));
+        self.lamp.advance(UnixMillis(self.shared.clock.city_unix_ms()));
         self.take_fault();
         if let Some((reason, power_off_s)) = self.announcement.take() {
             let payload = encode::boot(self.stamp(now, client), reason, power_off_s);

@@ -18,6 +18,7 @@ mod controller;
 
 mod power;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
@@ -34,7 +35,7 @@ use crate::ledger::Findings;
 use crate::ledger::commands::Commands;
 use crate::ledger::device::Book;
 use crate::metrics::Metrics;
-use crate::physics::{FaultKind, Lamp, LampSpec, UnixMillis};
+use crate::physics::{Fault, FaultKind, Lamp, LampSpec, UnixMillis};
 use crate::schedule::{Periodic, Random};
 
 use controller::Controller;
@@ -77,6 +78,8 @@ pub struct Shared {
     pub seed: u64,
     /// Names this process's part of this run among all that the hub ever sees.
     pub run: u64,
+    /// Lamps that are broken from the start, by their place in the fleet.
+    pub broken: HashMap<u32, FaultKind>,
     /// µs: when the last storm broke out; 0 before the first.
     pub storm_at: std::sync::atomic::AtomicU64,
 }
@@ -155,8 +158,12 @@ pub async fn live(shared: Arc<Shared>, post: Arc<Post>, spec: LampSpec) {
     let now = shared.clock.now();
     let mut random = Random::new(shared.seed, u64::from(post.index));
     let phase = shared.report_every.mul_f64(random.share());
+    let mut physics = Lamp::new(spec, UnixMillis(shared.clock.city_unix_ms()));
+    if let Some(kind) = shared.broken.get(&post.index) {
+        physics.inject(Fault { kind: *kind, until: None, strength: None });
+    }
     let mut body = Box::new(Body {
-        physics: Lamp::new(spec, UnixMillis(shared.clock.unix_ms())),
+        physics,
         flash: Flash::new(post.last_boot),
         telemetry: Periodic::new(now.after(phase), shared.report_every),
         reset_reason: ResetReason::PowerOn,
@@ -169,7 +176,7 @@ pub async fn live(shared: Arc<Shared>, post: Arc<Post>, spec: LampSpec) {
         match end {
             End::Over => return,
             End::Reboot => {
-                body.physics.advance(UnixMillis(shared.clock.unix_ms()));
+                body.physics.advance(UnixMillis(shared.clock.city_unix_ms()));
                 body.physics.restart();
                 body.reset_reason = ResetReason::Command;
                 body.power_off_s = 0;
@@ -183,7 +190,7 @@ pub async fn live(shared: Arc<Shared>, post: Arc<Post>, spec: LampSpec) {
 /// Waits until power returns, or the run ends: then it returns at once, so that the lamp can say
 /// what it owes.
 async fn stay_dark(shared: &Shared, post: &Post, body: &mut Body) {
-    body.physics.advance(UnixMillis(shared.clock.unix_ms()));
+    body.physics.advance(UnixMillis(shared.clock.city_unix_ms()));
     body.physics.set_mains(false);
     post.book.lock().lost_power();
     let off = post.power.restore();
@@ -192,7 +199,7 @@ async fn stay_dark(shared: &Shared, post: &Post, body: &mut Body) {
         () = tokio::time::sleep(off) => {}
         _ = phase.wait_for(|phase| *phase != Phase::Load) => {}
     }
-    body.physics.advance(UnixMillis(shared.clock.unix_ms()));
+    body.physics.advance(UnixMillis(shared.clock.city_unix_ms()));
     body.physics.set_mains(true);
     body.telemetry.skip_to(shared.clock.now());
     body.reset_reason = ResetReason::PowerOn;

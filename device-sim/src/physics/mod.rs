@@ -43,6 +43,7 @@ mod thermal;
 mod watch;
 mod weather;
 
+pub use city::{Way, way_of};
 pub use control::{Guide, Override, OverrideError};
 pub use counters::CounterSet;
 pub use electrical::LuminaireClass;

@@ -86,6 +86,14 @@ test('a fault stands from its start to its end, and remembered ones come back', 
   expect(town.settle().faults.get(row)?.map(({ code }) => code)).toEqual(['DIMMING_FAILURE']);
 });
 
+test('a dark lamp with a dead driver is one incident, named by the driver', () => {
+  const town = new Town();
+  town.lamp('lamp-0001', { actual: 0, power: 1 });
+  town.fault('lamp-0001', 'LAMP_FAILURE');
+  town.fault('lamp-0001', 'CONTROL_GEAR_COMM_FAILURE');
+  expect(incidentsOf(town.settle()).map(({ kind }) => kind)).toEqual(['CONTROL_GEAR_COMM_FAILURE']);
+});
+
 test('a removed lamp is gone, and one that is registered again is there again', () => {
   const town = new Town();
   town.lamp('lamp-0001');

@@ -3,7 +3,7 @@
 // Of a cabinet of which 80 % went silent within two minutes, the mains are gone. Of what is left, lamps with
 // the same fault in the same cabinet belong together if they are many; the rest stands by kind.
 
-import { ONLINE } from '../live/messages';
+import { ONLINE, type OpenFault } from '../live/messages';
 import type { Fleet } from './fleet';
 import { healthOf } from './state';
 
@@ -49,7 +49,7 @@ export function incidentsOf(fleet: Fleet): Incident[] {
   const rest = new Map<string, Incident>();
   for (const row of fleet.each()) {
     const faults = fleet.faults.get(row) ?? [];
-    for (const fault of faults) {
+    for (const fault of causesOf(faults)) {
       add(rest, row, { kind: fault.code, severity: fault.severity, since: fault.since, where: groupPlace(fleet, row, fault.code) });
     }
     if (explained.has(row)) continue;
@@ -64,6 +64,18 @@ export function incidentsOf(fleet: Fleet): Incident[] {
     incidents.push(incident);
   }
   return incidents.sort((one, other) => other.severity - one.severity || other.rows.length - one.rows.length);
+}
+
+/** What explains a dark lamp; where one of these is open, the darkness is its symptom. */
+const CAUSES_OF_DARKNESS = new Set([
+  'CONTROL_GEAR_FAILURE', 'CONTROL_GEAR_COMM_FAILURE', 'LIGHT_SOURCE_OPEN_CIRCUIT', 'LIGHT_SOURCE_SHORT_CIRCUIT',
+  'LIGHT_SOURCE_THERMAL_SHUTDOWN', 'CONTROL_GEAR_THERMAL_SHUTDOWN', 'RELAY_FAILURE', 'SUPPLY_LOSS',
+]);
+
+/** The faults of a lamp without those that others of them explain. */
+function causesOf(faults: OpenFault[]): OpenFault[] {
+  const isExplained = faults.some(({ code }) => CAUSES_OF_DARKNESS.has(code));
+  return isExplained ? faults.filter(({ code }) => code !== 'LAMP_FAILURE') : faults;
 }
 
 function add(rest: Map<string, Incident>, row: number, found: Pick<Incident, 'kind' | 'severity' | 'since' | 'where'>): void {

@@ -161,7 +161,7 @@ export class Scene {
       }),
       new ScatterplotLayer({
         id: 'pools', data: { ...data, attributes: { getPosition: data.attributes.getPosition, getFillColor: data.attributes.getFillColor, getRadius: data.attributes.getRadius } },
-        getRadius: 6, radiusUnits: 'pixels', radiusScale: size * 3.2, opacity: 0.025, visible: this.#layer.key === 'light' && rows.length < 20_000 && zoom > 13.5,
+        getRadius: 1, radiusScale: 2.4, radiusMaxPixels: 60, opacity: 0.02, visible: this.#layer.key === 'light' && rows.length < 20_000 && zoom > 13.5,
       }),
       new ScatterplotLayer({
         id: 'lamps', data, radiusUnits: 'pixels', radiusScale: size, radiusMinPixels: 1.4, stroked: zoom > 13, lineWidthUnits: 'pixels', getLineWidth: 2,

@@ -16,7 +16,8 @@ interface Point {
 
 /** A point that this page holds of a lamp which reports every 15 s over a night. */
 const POINTS_MAX = 4_000;
-const SPAN_MIN_MS = 900_000;
+/** ms that are shown at least, of the city's time. */
+const SPAN_MIN_MS = 3_600_000;
 
 export function LampChart({ id, row }: { id: string; row: number }) {
   const [points, set] = useState<Point[] | null>(null);
@@ -32,7 +33,7 @@ export function LampChart({ id, row }: { id: string; row: number }) {
   }, [measured, actual, power, points === null]);
   if (!points) return <Skeleton lines={4} />;
   const to = nowMs();
-  const from = Math.min(points[0]?.at ?? to, to - SPAN_MIN_MS);
+  const from = Math.min(points[0]?.at ?? to, fromCity(toCity(to) - SPAN_MIN_MS));
   const plan = planned(from, to);
   const times = [...new Set([...points.map(({ at }) => at), ...plan.map(({ at }) => at), to])].sort((one, other) => one - other);
   const byTime = new Map(points.map((point) => [point.at, point]));

@@ -1,27 +1,38 @@
-// The load of the city over time: what the hub kept, then what this page saw.
+// The load of the city over time, as this page saw it.
 
-import { useEffect, useState } from 'preact/hooks';
+import { effect, signal } from '@preact/signals';
 import { lazy } from './lazy';
-import { nowMs } from '../live/connection';
+import { fleet, now, nowMs } from '../live/connection';
+import { figuresOf } from '../fleet/figures';
+import { toCity } from '../fleet/place';
+import { clock } from '../format';
 
 const Chart = lazy(() => import('./chart'));
 
 const EVERY_MS = 5_000;
-/** Two hours of this page's own points. */
-const POINTS_MAX = 1_440;
-const seen: { at: number; watts: number }[] = [];
+/** Four hours of this page's own points. */
+const POINTS_MAX = 2_880;
+const SPAN_MIN_MS = 120_000;
 
-export function LoadCurve({ watts }: { watts: number }) {
-  const [, again] = useState(0);
-  useEffect(() => {
-    const last = seen.at(-1);
-    if (last && nowMs() - last.at < EVERY_MS) return;
-    seen.push({ at: nowMs(), watts });
-    if (seen.length > POINTS_MAX) seen.shift();
-    again((n) => n + 1);
-  }, [watts, Math.floor(nowMs() / EVERY_MS)]);
-  const times = seen.map(({ at }) => at);
-  const lines = [{ label: 'Load', colour: 'light', scale: 'W' as const, kind: 'area' as const, unit: 'W', values: seen.map(({ watts: each }) => each) }];
-  const to = nowMs();
-  return <Chart times={times} lines={lines} height={190} from={Math.min(times[0] ?? to, to - 600_000)} to={to} label="Connected load over time" />;
+/** What the page saw since it was opened, whichever view was shown. */
+const seen = signal<{ at: number; watts: number }[]>([]);
+
+effect(() => {
+  const at = now.value;
+  const last = seen.peek().at(-1);
+  if (fleet.size === 0 || (last && at - last.at < EVERY_MS)) return;
+  seen.value = [...seen.peek().slice(-POINTS_MAX), { at, watts: figuresOf(fleet, at).loadW }];
+});
+
+export function LoadCurve() {
+  const points = seen.value;
+  const times = points.map(({ at }) => at);
+  const lines = [{ label: 'Load', colour: 'light', scale: 'W' as const, kind: 'area' as const, unit: 'W', values: points.map(({ watts }) => watts) }];
+  const to = times.at(-1) ?? nowMs();
+  return (
+    <>
+      <Chart times={times} lines={lines} height={190} from={Math.min(times[0] ?? to, to - SPAN_MIN_MS)} to={to} timeText={(ms) => clock(toCity(ms))} label="Connected load over time" />
+      <p class="fine">As this page saw it, since {clock(toCity(times[0] ?? to))}.</p>
+    </>
+  );
 }

@@ -37,7 +37,7 @@ export function Table({ columns, rows, sort, onSort, chosen, onChoose }: Props) 
     return () => resize.disconnect();
   }, []);
   // What stands in the cells follows the fleet and the clock.
-  useFleet(() => ({}), 500, [], 1_000);
+  useFleet(() => ({}), 250, [], 1_000);
   now.value;
   const first = Math.max(0, Math.floor(top / ROW_PX) - MARGIN_ROWS);
   const last = Math.min(rows.length, Math.ceil((top + height) / ROW_PX) + MARGIN_ROWS);

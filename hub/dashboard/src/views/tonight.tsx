@@ -32,7 +32,7 @@ export function Tonight() {
         <div class="stack">
           <section class="panel" aria-labelledby="load-title">
             <h2 id="load-title">Connected load</h2>
-            <LoadCurve watts={figures.loadW} />
+            <LoadCurve />
           </section>
           <section class="panel" aria-labelledby="cabinets-title">
             <h2 id="cabinets-title">Cabinets</h2>
