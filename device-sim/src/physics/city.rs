@@ -105,7 +105,7 @@ fn place_of(centre: Place, cabinet: u64, along: u64) -> Place {
     let (east, north) = quarter(cabinet);
     let at = (along % LAMPS_PER_STREET) as f64;
     let length = (at + 0.5).mul_add(SPACING_M, -QUARTER_M / 2.0);
-    let kerb = if along % 2 == 0 { KERB_M } else { -KERB_M };
+    let kerb = if along.is_multiple_of(2) { KERB_M } else { -KERB_M };
     let side = QUARTER_M / 4.0;
     let (x, y) = match along / LAMPS_PER_STREET {
         0 => (length, side + kerb),

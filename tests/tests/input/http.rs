@@ -277,6 +277,35 @@ async fn bh_garbage_instead_of_http() {
     .await;
 }
 
+/// The hub stands behind no proxy that would speak first: what such a one says is no HTTP.
+#[tokio::test]
+async fn bh18_a_proxy_header_is_cut() {
+    const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
+    let hub = hostile::hub().await;
+    let upgrade = upgrade_request(&[]).into_bytes();
+    let version_1 = [b"PROXY TCP4 10.0.0.1 10.0.0.2 1234 443\r\n", upgrade.as_slice()].concat();
+    let version_2 = [SIGNATURE, &[0x21, 0x11, 0, 12], &[0; 12], &upgrade].concat();
+    let long = [SIGNATURE, &[0x21, 0x11, 0x28, 0], &[7; 10 * 1024], &upgrade].concat();
+    for (id, bytes) in [("BH18 v1", version_1), ("BH18 v2", version_2), ("BH18 10 KiB", long)] {
+        let (head, _) = answer(&hub, &bytes).await;
+        assert!(head.is_empty() || [400, 431].contains(&status(&head)), "{id}: {head}");
+    }
+    hostile::serves(&hub).await;
+}
+
+/// That an address is held back is tested with the listener's table: loopback is exempt here.
+#[tokio::test]
+async fn bh20_a_scanner_finds_nothing() {
+    let hub = hostile::hub().await;
+    for at in 0..1000 {
+        let path = ["/admin", "/wp-login.php", "/.env"][at % 3];
+        let text = request(&format!("GET {path} HTTP/1.1"), &[("Connection", "close")]);
+        let (head, _) = answer(&hub, text.as_bytes()).await;
+        assert_eq!(status(&head), 404, "BH20 {path}: {head}");
+    }
+    hostile::serves(&hub).await;
+}
+
 /// Every row gets one of its statuses on a connection of its own, and nothing of it comes back.
 async fn check(rows: &[(&str, String, &[u16])]) {
     let hub = hostile::hub().await;

@@ -105,6 +105,26 @@ async fn bj_bodies_of_http() {
     hostile::serves(&hub).await;
 }
 
+/// Left out or 0, it is the default of 600 s.
+#[tokio::test]
+async fn bj8_a_life_that_no_command_may_have() {
+    let hub = hostile::hub().await;
+    let http = hub.http();
+    let device = serde_json::json!({"id": "lamp-ttl"});
+    assert_eq!(http.post("/v1/devices", &device).await.status, 201);
+    for ttl in ["-1", "\"5\"", "4", "691200", "1e9", "5.5", "null"] {
+        let text =
+            format!("{{\"device\":\"lamp-ttl\",\"data\":{{\"resume\":{{}}}},\"ttl_s\":{ttl}}}");
+        let order: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        let answer = http.post("/v1/commands", &order).await;
+        assert_eq!(answer.status, 400, "BJ8 {ttl}: {}", answer.body);
+        assert!(answer.body.contains("ttl_s"), "BJ8 {ttl}: {}", answer.body);
+    }
+    let none = http.get("/v1/commands?device=lamp-ttl").await.json();
+    assert_eq!(none["commands"], serde_json::json!([]), "nothing was sent");
+    hostile::serves(&hub).await;
+}
+
 async fn post(hub: &Hub, body: &str) -> String {
     let token = format!("Bearer {}", hub.dev_token("operator"));
     let length = body.len().to_string();
