@@ -90,7 +90,10 @@ pub fn load(
         let (key, text) = setting.split_once('=').ok_or_else(no_key)?;
         put(&mut table, &mut seen, &origin, key.trim(), text)?;
     }
+    let has = |key| table.get("devices").is_some_and(|devices| devices.get(key).is_some());
+    let registers_all = flags.dev && !has("auto_register");
     let mut file: File = table.try_into().map_err(|error| ConfigError::Merged(Box::new(error)))?;
+    file.devices.auto_register |= registers_all;
     apply(flags, &mut file);
     let config = check::config(&file, flags.dev)?;
     Ok((file, config))
@@ -104,7 +107,6 @@ fn apply(flags: &Flags, file: &mut File) {
     if flags.dev {
         // Lamps and dashboards of one machine share its address.
         file.limits.address_exempt.extend(["127.0.0.0/8".to_owned(), "::1".to_owned()]);
-        file.devices.auto_register = true;
         if file.drain == super::file::Drain::default() {
             // Nobody is spared a storm here, but someone waits at the terminal.
             file.drain.grace = Span::ms(100);

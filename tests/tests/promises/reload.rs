@@ -5,14 +5,15 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
+use proto::CloseCode;
 use proto::messages::lamplighter::v1::Subscribe;
 use proto::messages::lamplighter::v1::envelope::Kind;
-use rcgen::{CertificateParams, Issuer, KeyPair};
+use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, Issuer, KeyPair, SanType};
 use rustix::process::{Pid, Signal, kill_process};
 use rustls::HandshakeKind;
 use tests::deadline::until;
 use tests::http::Http;
-use tests::{Hub, PATIENCE, Person, stream};
+use tests::{Client, Hub, PATIENCE, Person, Via, device, stream};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -69,6 +70,31 @@ async fn sessions_are_resumed_after_a_new_certificate_and_not_after_new_authorit
     write(&hub.dev_file("ca.pem"), &(first + &second));
     reload(&hub, &http).await;
     assert_eq!(handshake(&hub, &trust).await, HandshakeKind::Full);
+}
+
+/// A resumed session shows no certificate; it stands for the one that it began with, and that is judged anew.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revoked_device_is_turned_away_on_a_resumed_tls_session() {
+    let hub = Hub::builder().set("devices.auto_register", "false").start().await;
+    hub.register("lamp-1").await;
+    let (chain, key) = device_certificate(&hub, "lamp-1");
+    let config = Arc::new(stream::presenting(&hub.dev_file("ca.pem"), &chain, &key));
+    let via = Via::Tls(hub.secure_address(), config.clone());
+    let mut first = Client::dial(&via).await;
+    first.greet(device::hello("", 1, true)).await;
+    assert_eq!(handshake(&hub, &config).await, HandshakeKind::Resumed);
+
+    assert_eq!(hub.http().delete("/v1/devices/lamp-1").await.status, 204);
+    assert_eq!(first.close_code().await, CloseCode::REVOKED.0, "the running session ends");
+    assert_eq!(handshake(&hub, &config).await, HandshakeKind::Resumed);
+    let mut again = Client::dial(&via).await;
+    again.say(1, Kind::Hello(device::hello("", 2, true))).await;
+    assert_eq!(again.close_code().await, CloseCode::REVOKED.0, "and no other begins");
+    let refused = async || {
+        let page = hub.http().get("/v1/audit").await.json();
+        page.to_string().contains("lamp-1").then_some(())
+    };
+    until(PATIENCE, "the refusal in the audit log", refused).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -186,6 +212,20 @@ async fn connect(hub: &Hub, trust: &Arc<rustls::ClientConfig>) -> TlsStream<TcpS
     let socket = TcpStream::connect(hub.secure_address()).await.expect("it listens");
     let name = "localhost".try_into().expect("a name");
     TlsConnector::from(trust.clone()).connect(name, socket).await.expect("a handshake")
+}
+
+/// A device's chain and key, by the hub's own CA.
+fn device_certificate(hub: &Hub, id: &str) -> (String, String) {
+    let read = |name: &str| fs::read_to_string(hub.dev_file(name)).expect("the hub made it");
+    let authority = KeyPair::from_pem(&read("ca.key")).expect("a key");
+    let issuer = Issuer::from_ca_cert_pem(&read("ca.pem"), authority).expect("a CA");
+    let mut params = CertificateParams::new(Vec::new()).expect("no names");
+    let uri = format!("urn:lamplighter:device:{id}");
+    params.subject_alt_names = vec![SanType::URI(uri.try_into().expect("ASCII"))];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    let key = KeyPair::generate().expect("randomness");
+    let certificate = params.signed_by(&key, &issuer).expect("valid parameters");
+    (certificate.pem(), key.serialize_pem())
 }
 
 /// Makes a certificate by the hub's own CA, good until a year, and puts it in place; its bytes.
