@@ -228,7 +228,8 @@ export class Intake {
   }
 
   #effective(row: number, data: any): void {
-    this.#put(row, 'effectiveLevel', data.level_pct ?? 0);
+    // Absent: no layer decides.
+    this.#put(row, 'effectiveLevel', data.level_pct ?? NaN);
     this.#put(row, 'effectiveUntil', Number(data.until_unix_ms ?? 0));
   }
 

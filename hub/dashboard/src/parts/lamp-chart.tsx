@@ -26,10 +26,11 @@ export function LampChart({ id, row }: { id: string; row: number }) {
     past(id).then(set, () => set([]));
   }, [id]);
   const measured = fleet.get(row, 'measured');
-  const [actual, power] = [fleet.get(row, 'actual'), fleet.get(row, 'power')];
+  // Without the unknown as a number, which is never equal to itself.
+  const [actual, power] = [finite(fleet.get(row, 'actual')), finite(fleet.get(row, 'power'))];
   useEffect(() => {
     if (!measured) return;
-    set((before) => before && added(before, { at: measured, level: finite(actual), power: finite(power) }));
+    set((before) => before && added(before, { at: measured, level: actual, power }));
   }, [measured, actual, power, points === null]);
   if (!points) return <Skeleton lines={4} />;
   const to = nowMs();

@@ -32,7 +32,7 @@ export function Levels({ id, row }: { id: string; row: number }) {
   return (
     <div class="levels-view">
       <ol class="three">
-        <Level name="Target" value={target} note={wanted ? `${wanted.reason}${wanted.source ? `, ${wanted.source}` : ''}` : planned !== null && !isOverridden(fleet, row) ? `plan of ${about.value.program?.name ?? 'the night'}` : 'last asked'}
+        <Level name="Target" value={target} note={wanted ? wanted.source || wanted.reason : planned !== null && !isOverridden(fleet, row) ? `plan of ${about.value.program?.name ?? 'the night'}` : 'last asked'}
           end={wanted?.until ?? 0} />
         <Level name="In effect" value={get('target')} note={reasonOf(row) || 'unknown reason'} end={overrideEnd(asked, row)} />
         <Level name="Actual" value={actual} note={Number.isFinite(get('power')) ? watts(get('power')) : ''} tone={difference ? 'bad' : 'light'} />
@@ -63,12 +63,13 @@ function Level({ name, value, note, end = 0, tone = '' }: { name: string; value:
 /** What the hub's layers want of this lamp; null where it has none. */
 function useWanted(id: string, row: number): Wanted | null {
   const [wanted, set] = useState<Wanted | null>(null);
-  const told = fleet.get(row, 'effectiveLevel');
+  // As text: an unknown number is never equal to itself, and would be asked for for ever.
+  const told = `${fleet.get(row, 'effectiveLevel')} ${fleet.get(row, 'effectiveUntil')}`;
   useEffect(() => {
     const stop = new AbortController();
     offers('/v1/devices/{id}/light')
       .then((isThere) => (isThere ? api(`/v1/devices/${id}/light`, { signal: stop.signal }) : null))
-      .then((light) => set(light?.level_pct === undefined ? null : {
+      .then((light) => set(light?.level_pct === undefined || light.level_pct === null ? null : {
         level: light.level_pct, reason: words(light.reason), source: light.source ?? '', until: Number(light.until_unix_ms ?? 0),
       }))
       .catch(() => !stop.signal.aborted && set(null));
