@@ -73,10 +73,16 @@ fn delete(id: &DeviceId) -> Operation {
 }
 
 impl Broker {
-    /// A revision above all that was given, and what has to be stored for it.
-    pub(super) fn next_revision(&self) -> (u64, Option<Operation>) {
-        let (revision, ceiling) = self.sequence.lock().advance();
-        (revision, ceiling.map(ceiling_operation))
+    /// A revision above all that was given, and the ceiling that has to be stored with it, if any.
+    pub(super) fn next_revision(&self) -> (u64, Option<u64>) {
+        self.sequence.lock().advance()
+    }
+
+    /// The store took it.
+    pub(super) fn ceiling_is_stored(&self, ceiling: Option<u64>) {
+        if let Some(ceiling) = ceiling {
+            self.sequence.lock().store_took(ceiling);
+        }
     }
 
     /// The override of a device that is not over.
@@ -151,9 +157,10 @@ impl Broker {
             let is_new = held.is_none();
             let (revision, ceiling) = self.next_revision();
             let changed = change(revision);
-            let mut operations: Vec<_> = ceiling.into_iter().collect();
+            let mut operations: Vec<_> = ceiling.map(ceiling_operation).into_iter().collect();
             operations.push(changed.as_ref().map_or_else(|| delete(id), |set| put(id, set)));
             self.submit_audited(now, operations, Some(Ticket::Waiter(done)), &[record])?;
+            self.ceiling_is_stored(ceiling);
             match &changed {
                 Some(set) => drop(state.overrides.insert(id.clone(), set.clone())),
                 None => drop(state.overrides.remove(id)),
@@ -187,11 +194,13 @@ impl Broker {
         let mut state = self.lights.state.lock();
         let (revision, ceiling) = self.next_revision();
         let changed = changed.map(|set| Override { revision, ..set });
-        let mut operations: Vec<_> = ceiling.into_iter().collect();
+        let mut operations: Vec<_> = ceiling.map(ceiling_operation).into_iter().collect();
         operations.push(changed.as_ref().map_or_else(|| delete(id), |set| put(id, set)));
         if self.submit(operations, None).is_err() {
             // The device shows it all the same: what is said here must not be something else.
             tracing::warn!(device = %id, "an override by command is not stored");
+        } else {
+            self.ceiling_is_stored(ceiling);
         }
         match changed {
             Some(set) => drop(state.overrides.insert(id.clone(), set)),

@@ -9,6 +9,7 @@ use proto::json::Types;
 use proto::messages::lighting::v1::Calendar;
 
 use super::registry::{durable, json, operation};
+use super::restore::ceiling_operation;
 use super::{Broker, Ticket};
 use crate::audit::{Actor, Record, Verb};
 use crate::clock::Now;
@@ -161,9 +162,10 @@ impl Broker {
             }
             let verb = if value.is_some() { Verb::ChangeProfile } else { Verb::RemoveProfile };
             let record = Record::done(by.clone(), verb, name);
-            let mut operations: Vec<_> = ceiling.into_iter().collect();
+            let mut operations: Vec<_> = ceiling.map(ceiling_operation).into_iter().collect();
             operations.push(operation(Table::Profile, name.as_bytes(), value));
             self.submit_audited(now, operations, Some(Ticket::Waiter(done)), &[record])?;
+            self.ceiling_is_stored(ceiling);
             match &changed {
                 Some(profile) => state.profiles.insert(profile.clone()),
                 None => state.profiles.remove(name),

@@ -213,6 +213,9 @@ impl Broker {
             let frame = Arc::new(draft.place(offset));
             let record = record.map(|record| (now, record));
             at_once = self.keep(channel, &value, &frame, ceiling, receipt, record)?;
+            if let Some(ceiling) = ceiling {
+                sequence.store_took(ceiling);
+            }
             for mailbox in inner.audience.receivers(&self.router, channel.name.as_str()) {
                 wakes.add(mailbox.offer(&frame));
             }

@@ -43,14 +43,17 @@ impl Sequence {
         self.ceiling
     }
 
-    /// The next offset, and the new ceiling if one has to be stored.
+    /// The next offset, and the new ceiling if one has to be stored. It is asked for with every offset until
+    /// [`Sequence::store_took`] it: a store that had no room must not be taken for one that has it.
     pub fn advance(&mut self) -> (u64, Option<u64>) {
         self.offset += 1;
-        if self.ceiling - self.offset > AHEAD / 2 {
-            return (self.offset, None);
-        }
-        self.ceiling += AHEAD;
-        (self.offset, Some(self.ceiling))
+        let is_near = self.ceiling.saturating_sub(self.offset) <= AHEAD / 2;
+        (self.offset, is_near.then_some(self.offset + AHEAD))
+    }
+
+    /// A ceiling is with the store, before whatever is offered next.
+    pub fn store_took(&mut self, ceiling: u64) {
+        self.ceiling = self.ceiling.max(ceiling);
     }
 }
 
@@ -64,10 +67,23 @@ mod tests {
         let mut stored = sequence.ceiling();
         for _ in 0..3 * AHEAD {
             let (offset, ceiling) = sequence.advance();
-            stored = ceiling.unwrap_or(stored);
+            if let Some(ceiling) = ceiling {
+                stored = ceiling;
+                sequence.store_took(ceiling);
+            }
             assert!(offset < stored);
         }
         let (first, _) = Sequence::start(2, stored).advance();
         assert!(first > sequence.offset());
+    }
+
+    #[test]
+    fn a_ceiling_that_the_store_refused_is_asked_for_again() {
+        let mut sequence = Sequence::start(1, 0);
+        let refused = std::iter::from_fn(|| Some(sequence.advance())).find_map(|(_, it)| it);
+        let (offset, ceiling) = sequence.advance();
+        assert_eq!(ceiling, Some(offset + AHEAD), "after {refused:?}");
+        sequence.store_took(offset + AHEAD);
+        assert_eq!(sequence.advance().1, None);
     }
 }
