@@ -231,9 +231,15 @@ impl Broker {
         }
     }
 
+    /// Whether [`Broker::light_tick`] has anything to do.
+    pub fn has_light_due(&self, now: Now) -> bool {
+        let state = self.lights.state.lock();
+        state.agenda.is_due(now.unix_ms) || (state.sweep.is_some() && !self.is_loading())
+    }
+
     /// Looks at the devices whose time has come, and at a slice of those that a profile may mean anew.
-    /// Called several times a second, by one task only.
-    pub(crate) fn light_tick(&self, now: Now) {
+    /// Called several times a second, by one task only; takes tens of milliseconds when a city switches.
+    pub fn light_tick(&self, now: Now) {
         let mut looked_at = {
             let mut state = self.lights.state.lock();
             let mut taken = state.agenda.take(now.unix_ms, LOOKS_PER_TURN);

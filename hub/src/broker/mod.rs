@@ -242,7 +242,6 @@ impl Broker {
         let window = Duration::from_secs(u64::from(self.reconnect_window_s()));
         self.room.look();
         self.commands_tick(now);
-        self.light_tick(now);
         self.audit_tick(now);
         self.presence_tick(now, window * UNKNOWN_WINDOWS, started);
         let health = self.writer().health(now.mono);

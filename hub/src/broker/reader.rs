@@ -117,7 +117,16 @@ impl Reader {
     /// Takes up a subscription. A pattern that is there already begins anew.
     pub fn begin(&mut self, pattern: &ChannelPattern, beginning: Beginning) {
         match self.patterns.iter().position(|known| known == pattern) {
-            Some(at) => self.choices[at] = beginning.choice,
+            Some(at) => {
+                let older = std::mem::replace(&mut self.choices[at], beginning.choice);
+                // Its new position is behind what waited for a beat: that comes first, unless the newest
+                // values do.
+                let waited = older.shape.map(|mut shape| shape.take_all()).unwrap_or_default();
+                let is_owed = beginning.recovered.is_none() && beginning.snapshot.is_none();
+                if is_owed && !waited.is_empty() {
+                    self.work.push_back(Work::Recovered(waited));
+                }
+            }
             None => {
                 self.patterns.push(pattern.clone());
                 self.choices.push(beginning.choice);

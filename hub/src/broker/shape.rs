@@ -81,14 +81,18 @@ impl Shape {
         !self.leaving.is_empty() && self.held.len() >= HELD_MAX
     }
 
+    /// Takes out all that waits, in the order of offsets.
+    pub fn take_all(&mut self) -> VecDeque<Arc<Frame>> {
+        let mut waiting = std::mem::take(&mut self.leaving);
+        self.begin_beat();
+        waiting.append(&mut self.leaving);
+        waiting
+    }
+
     /// Forgets what waits. Returns the lowest offset of it, and how many messages there were.
     pub fn clear(&mut self) -> Option<(u64, u64)> {
-        let held = self.held.drain().flat_map(|(_, held)| held);
-        let offsets = held.chain(self.leaving.drain(..)).map(|frame| frame.offset());
-        offsets.fold(None, |before, offset| {
-            let (lowest, count) = before.unwrap_or((offset, 0));
-            Some((lowest.min(offset), count + 1))
-        })
+        let waiting = self.take_all();
+        Some((waiting.front()?.offset(), waiting.len() as u64))
     }
 
     fn is_due(&self, now: Instant) -> bool {

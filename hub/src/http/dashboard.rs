@@ -3,17 +3,18 @@
 //!
 //! For everybody, since a page has to be loaded before it can show a token; it holds nothing of the fleet.
 //! Files below `/assets` have their hash in their name and never change. All are compressed when the page
-//! is built, so serving one costs a copy of bytes.
+//! is built, so serving one costs nothing but the bytes.
 
 use std::borrow::Cow;
 
 use axum::extract::Path;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
-use rust_embed::RustEmbed;
+use bytes::Bytes;
+use rust_embed::{EmbeddedFile, RustEmbed};
 
 use super::problem::Problem;
-use super::sdk::{is_held, tag_of};
+use super::sdk::{is_held, tag_by};
 
 /// What `npm run build` made; empty if it wasn't run before the hub was built.
 #[derive(RustEmbed)]
@@ -55,14 +56,18 @@ fn nothing() -> Problem {
 
 fn served(path: &str, headers: &HeaderMap) -> Option<Response> {
     let kind = kind_of(path)?;
-    let plain = Page::get(path)?;
-    let tag = tag_of(&plain.data);
+    let (encoding, file) = chosen(path, headers).or_else(|| Some(("", Page::get(path)?)))?;
+    // Made when the hub was built. Each encoding has a tag of its own (RFC 9110, section 8.8.3.3).
+    let tag = tag_by(&file.metadata.sha256_hash());
     let caching = if path.starts_with(ASSETS) { FOREVER } else { "no-cache" };
     let mut response = if is_held(headers, &tag) {
         StatusCode::NOT_MODIFIED.into_response()
     } else {
-        let (encoding, bytes) = chosen(path, headers).unwrap_or(("", plain.data));
-        let mut found = bytes.into_owned().into_response();
+        let bytes = match file.data {
+            Cow::Borrowed(built_in) => Bytes::from_static(built_in),
+            Cow::Owned(read) => read.into(),
+        };
+        let mut found = bytes.into_response();
         if !encoding.is_empty() {
             let encoding = HeaderValue::from_static(encoding);
             found.headers_mut().insert(header::CONTENT_ENCODING, encoding);
@@ -86,9 +91,9 @@ fn served(path: &str, headers: &HeaderMap) -> Option<Response> {
 }
 
 /// The smallest form of a file that the asker takes.
-fn chosen(path: &str, headers: &HeaderMap) -> Option<(&'static str, Cow<'static, [u8]>)> {
+fn chosen(path: &str, headers: &HeaderMap) -> Option<(&'static str, EmbeddedFile)> {
     let (encoding, suffix) = ENCODINGS.iter().find(|(encoding, _)| takes(headers, encoding))?;
-    Page::get(&format!("{path}{suffix}")).map(|file| (*encoding, file.data))
+    Page::get(&format!("{path}{suffix}")).map(|file| (*encoding, file))
 }
 
 /// Whether `Accept-Encoding` names this encoding and doesn't refuse it (RFC 9110, section 12.5.3).

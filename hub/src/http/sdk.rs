@@ -55,8 +55,12 @@ fn tag(file: &File) -> String {
 }
 
 /// The entity tag of a file that is built in.
-pub(super) fn tag_of(bytes: &[u8]) -> String {
-    let hash = Sha256::digest(bytes);
+fn tag_of(bytes: &[u8]) -> String {
+    tag_by(&Sha256::digest(bytes))
+}
+
+/// The same, where the hash is known.
+pub(super) fn tag_by(hash: &[u8]) -> String {
     let digits: String = hash[..TAG_BYTES].iter().map(|byte| format!("{byte:02x}")).collect();
     format!("\"{digits}\"")
 }

@@ -24,9 +24,13 @@ pub(super) async fn walk<T: Send + 'static>(
     // It is never closed.
     let turn = WALKS.acquire().await.ok();
     let broker = api.broker.clone();
-    let looked = tokio::task::spawn_blocking(move || look(&broker)).await;
-    drop(turn);
-    looked.map_err(|_| {
+    // Who asked may be gone before the walk is over; its turn lasts as long as the walk.
+    let walking = tokio::task::spawn_blocking(move || {
+        let looked = look(&broker);
+        drop(turn);
+        looked
+    });
+    walking.await.map_err(|_| {
         let text = "the devices could not be looked through; see the hub's log";
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "UNSPECIFIED", text)
     })

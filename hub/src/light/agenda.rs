@@ -49,6 +49,11 @@ impl Agenda {
         taken
     }
 
+    /// Whether there is a device whose time has come.
+    pub fn is_due(&self, now_unix_ms: u64) -> bool {
+        !self.touched.is_empty() || self.due.first().is_some_and(|(at, _)| *at <= now_unix_ms)
+    }
+
     /// Devices that wait for their time or are to be looked at now.
     pub fn len(&self) -> usize {
         self.touched.len() + self.due.len()
@@ -74,6 +79,7 @@ mod tests {
         agenda.set(&id("lamp-1"), Some(100));
         agenda.set(&id("lamp-1"), Some(200));
         agenda.set(&id("lamp-2"), Some(150));
+        assert!(!agenda.is_due(149) && agenda.is_due(150));
         assert_eq!(agenda.take(99, 10), []);
         agenda.touch(&id("lamp-3"));
         agenda.touch(&id("lamp-3"));

@@ -186,6 +186,7 @@ async fn run(
         tokio::spawn(listening);
     }
     tokio::spawn(ticks(broker.clone(), records, stopped.clone()));
+    tokio::spawn(light_ticks(broker.clone(), stopped.clone()));
     if let Some(every) = config.export_every {
         let folder = config.data_folder.clone();
         tokio::spawn(backup::run(broker.clone(), folder, every, stopped.clone()));
@@ -301,6 +302,26 @@ async fn ticks(broker: Arc<Broker>, records: Arc<dyn Records>, mut stopped: watc
                 }
             }
             _ = stopped.wait_for(|stopped| *stopped) => return,
+        }
+    }
+}
+
+/// Keeps the devices' light up to date, beside the runtime: when a city switches, others don't wait.
+async fn light_ticks(broker: Arc<Broker>, mut stopped: watch::Receiver<bool>) {
+    let mut interval = tokio::time::interval(TICK);
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = interval.tick() => {}
+            _ = stopped.wait_for(|stopped| *stopped) => return,
+        }
+        if !broker.has_light_due(Now::read()) {
+            continue;
+        }
+        let looking = broker.clone();
+        let looked = tokio::task::spawn_blocking(move || looking.light_tick(Now::read())).await;
+        if let Err(error) = looked {
+            tracing::error!(%error, "the light of some devices was not looked at");
         }
     }
 }

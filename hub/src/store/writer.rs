@@ -352,10 +352,8 @@ impl<T> Shared<T> {
         loop {
             let now = (self.now)();
             // Memory doesn't wear: the window only saves wakings, and nobody waits for it.
-            let window = match self.is_volatile && state.pending.tickets() > 0 {
-                true => Duration::ZERO,
-                false => self.settings.window,
-            };
+            let is_awaited = self.is_volatile && state.pending.tickets() > 0;
+            let window = if is_awaited { Duration::ZERO } else { self.settings.window };
             let wait = last_start
                 .map_or(Duration::ZERO, |last| (last + window).saturating_duration_since(now));
             let is_closing = state.phase != Phase::Open;

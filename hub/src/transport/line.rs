@@ -224,6 +224,7 @@ impl Line {
         while self.outbound.len() < BATCH_BYTES
             && let Some((frame, encoding)) = self.reader.on_beat(clock::mono)
         {
+            broker.metrics.delivered.inc();
             self.outbound.frame_as(encoding.unwrap_or(own), &frame, &broker.types);
         }
     }
@@ -260,6 +261,7 @@ impl Line {
     fn message(&mut self, frame: &Arc<Frame>, is_live: bool, broker: &Broker) {
         let own = self.outbound.encoding();
         if let Sifted::Send(content) = self.reader.sift(broker, frame, is_live) {
+            broker.metrics.delivered.inc();
             self.outbound.frame_as(content.unwrap_or(own), frame, &broker.types);
         }
     }
@@ -276,10 +278,7 @@ impl Line {
         }
         for item in &taken.items {
             match item {
-                Item::Message(frame) => {
-                    broker.metrics.delivered.inc();
-                    self.message(frame, true, broker);
-                }
+                Item::Message(frame) => self.message(frame, true, broker),
                 Item::Answer(envelope) => self.outbound.envelope(envelope),
             }
         }

@@ -90,11 +90,15 @@ async fn a_revoked_device_is_turned_away_on_a_resumed_tls_session() {
     let mut again = Client::dial(&via).await;
     again.say(1, Kind::Hello(device::hello("", 2, true))).await;
     assert_eq!(again.close_code().await, CloseCode::REVOKED.0, "and no other begins");
-    let refused = async || {
-        let page = hub.http().get("/v1/audit").await.json();
-        page.to_string().contains("lamp-1").then_some(())
+    let recorded = async || {
+        let page = hub.http().get("/v1/audit?what=connect").await.json();
+        let records = page["records"].as_array().expect("a list").clone();
+        let is_it = |record: &serde_json::Value| {
+            record["result"] == "REVOKED" && record["object"] == "certificate of lamp-1"
+        };
+        records.iter().any(is_it).then_some(())
     };
-    until(PATIENCE, "the refusal in the audit log", refused).await;
+    until(PATIENCE, "the refusal in the audit log", recorded).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -111,8 +111,7 @@ impl Ask {
         let labels = labels.map_err(|text| bad(text).at("labels"))?;
         let snapshot = query.snapshot.as_deref().map(|text| flag(text, "snapshot")).transpose()?;
         let conflate = query.conflate.as_deref().map(|text| flag(text, "conflate")).transpose()?;
-        let rate = query.max_rate.as_deref().map_or(Some(0), number);
-        let rate = rate.and_then(|rate| u32::try_from(rate).ok()).unwrap_or(u32::MAX);
+        let rate = query.max_rate.as_deref().map(rate).transpose()?.unwrap_or(0);
         let pace = Pace::asked(rate, conflate.unwrap_or_default());
         let pace = pace.map_err(|text| bad(text).at("max_rate"))?;
         let encoding = query.encoding.as_deref().map_or(Ok(Encoding::Json), encoding)?;
@@ -163,6 +162,11 @@ fn position(text: &str, field: &'static str) -> Result<(u64, u64), Problem> {
 /// Digits only: no sign.
 fn number(text: &str) -> Option<u64> {
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
+}
+
+fn rate(text: &str) -> Result<u32, Problem> {
+    let beats = number(text).and_then(|beats| u32::try_from(beats).ok());
+    beats.ok_or_else(|| bad("is no number; write beats a second, 0 to 100").at("max_rate"))
 }
 
 fn flag(text: &str, field: &'static str) -> Result<bool, Problem> {
