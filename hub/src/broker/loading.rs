@@ -187,20 +187,21 @@ impl Broker {
 
     fn take_run(&self, mut run: Run) {
         let next = run.next.take();
-        // Devices first: a family that counts as loaded has been told to its device.
+        // Devices first: a family that counts as loaded has been told to its device. Held until the
+        // channels are there: a device that counts as read has the revisions that they hold.
         let mut devices = self.devices.lock();
         for (id, recollection) in &run.devices {
             if let Some(device) = devices.get_mut(&**id) {
                 recollection.tell(device);
             }
         }
-        drop(devices);
         let lit = super::light::lit_devices(&run.channels);
         let is_last = next.is_none();
         let mut channels = self.channels.write();
         let added = channels.load(run.channels);
         channels.loaded_before(next);
         drop(channels);
+        drop(devices);
         self.lights.found(&lit);
         self.count_channels(added);
         self.metrics.values_restored.inc_by(i64::try_from(run.values).unwrap_or(i64::MAX));

@@ -122,7 +122,7 @@ pub async fn list(
 ) -> Result<Json<ChannelList>, Problem> {
     let pattern = query.pattern.as_deref().unwrap_or(">");
     let pattern = ChannelPattern::parse(pattern)
-        .map_err(|error| bad(format!("is no pattern: it {error}")).at("pattern"))?;
+        .map_err(|error| bad(format!("is no pattern: {error}")).at("pattern"))?;
     let identity = person.identity();
     if !identity.may_subscribe(&pattern) {
         return Err(Problem::not_permitted(identity, Verb::Subscribe, pattern.as_str()));
@@ -192,7 +192,7 @@ pub async fn history(
 /// `If-Match` makes it depend on the value that stands; on a device's `desired` it is required.
 #[utoipa::path(put, path = "/v1/channels/{name}", tag = "channels", params(ChannelPath, TypeQuery),
     request_body(content(
-        (Object = "application/json"), (Vec<u8> = "application/x-protobuf"))),
+        (serde_json::Value = "application/json"), (Vec<u8> = "application/x-protobuf"))),
     responses((status = 200, description = "published", body = Published)))]
 pub async fn put(
     person: Person,
