@@ -79,17 +79,21 @@ pub fn check_pattern(text: &str) -> Result<(), NameError> {
 
 /// Whether the channel `name` is among those that `pattern` stands for. Both must be valid.
 pub fn matches(pattern: &str, name: &str) -> bool {
-    let mut segments = name.split('.');
-    for wanted in pattern.split('.') {
-        match (wanted, segments.next()) {
-            (_, None) => return false,
-            (">", Some(_)) => return true,
-            ("*", Some(_)) => {}
-            (wanted, Some(segment)) if wanted == segment => {}
-            (_, Some(_)) => return false,
+    let (mut wanted, mut rest) = (pattern.as_bytes(), name.as_bytes());
+    loop {
+        // In a valid pattern a wildcard is a whole segment.
+        match (wanted, rest) {
+            ([b'>', ..], [_, ..]) | ([], []) => return true,
+            ([b'*', after @ ..], [_, ..]) => {
+                let end = rest.iter().position(|byte| *byte == b'.').unwrap_or(rest.len());
+                (wanted, rest) = (after, &rest[end..]);
+            }
+            ([one, after @ ..], [other, left @ ..]) if one == other => {
+                (wanted, rest) = (after, left);
+            }
+            _ => return false,
         }
     }
-    segments.next().is_none()
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -295,6 +299,46 @@ mod tests {
     fn a_tail_stands_for_one_or_more_segments() {
         check_matches("site.1.>", &["site.1.temp", "site.1.a.b"], &["site.1", "site.2.temp"]);
         check_matches(">", &["a", "a.b"], &[]);
+    }
+
+    #[test]
+    fn matching_agrees_with_what_is_said_segment_by_segment() {
+        let said = |pattern: &[&str], name: &[&str]| {
+            let (body, is_open) = match pattern {
+                [body @ .., ">"] => (body, true),
+                body => (body, false),
+            };
+            let is_long = if is_open { name.len() > body.len() } else { name.len() == body.len() };
+            is_long && body.iter().zip(name).all(|(wanted, held)| *wanted == "*" || wanted == held)
+        };
+        let mut hits = 0;
+        for pattern in
+            texts(&["a", "ab", "*", ">"]).iter().filter(|text| check_pattern(text).is_ok())
+        {
+            for name in texts(&["a", "ab", "b"]) {
+                let parts = |text: &str| text.split('.').map(str::to_owned).collect::<Vec<_>>();
+                let (wanted, held) = (parts(pattern), parts(&name));
+                let wanted: Vec<&str> = wanted.iter().map(String::as_str).collect();
+                let held: Vec<&str> = held.iter().map(String::as_str).collect();
+                let does = matches(pattern, &name);
+                assert_eq!(does, said(&wanted, &held), "`{pattern}` and `{name}`");
+                hits += usize::from(does);
+            }
+        }
+        assert!(hits > 100, "{hits}");
+    }
+
+    /// All texts of one to three of these segments.
+    fn texts(segments: &[&str]) -> Vec<String> {
+        let mut texts: Vec<String> = segments.iter().map(|&segment| segment.to_owned()).collect();
+        let mut longest = texts.clone();
+        for _ in 0..2 {
+            let longer =
+                longest.iter().flat_map(|text| segments.iter().map(move |s| format!("{text}.{s}")));
+            longest = longer.collect();
+            texts.extend(longest.iter().cloned());
+        }
+        texts
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
@@ -28,6 +29,8 @@ const MARK_KEY: &[u8] = b"audit-mark-";
 const HEAD_KEY: &[u8] = b"audit-head";
 /// Records that one page looks at, whether they are asked for or not.
 const LOOKED_AT_MAX: usize = 20_000;
+/// How long a page waits for the records that are on their way to the disk.
+const SETTLE_MAX: Duration = Duration::from_secs(1);
 
 /// The end of the chain, and the way to what was recorded.
 #[derive(Debug)]
@@ -279,6 +282,15 @@ impl Broker {
         let entry = self.sessions.lock().get(&peer.mailbox.id()).cloned();
         let token = entry.and_then(|entry| entry.admission.token);
         actor(&peer.identity, token.as_ref(), peer.address, Door::Socket)
+    }
+
+    /// Waits until what was recorded so far can be read, a second at most: a slow disk must not keep
+    /// anyone from reading what it has.
+    pub async fn audit_settled(&self) {
+        let (done, wait) = tokio::sync::oneshot::channel();
+        if self.submit(Vec::new(), Some(Ticket::Waiter(done))).is_ok() {
+            tokio::time::timeout(SETTLE_MAX, wait).await.ok();
+        }
     }
 
     /// A page of what was recorded. Waits for the disk: call it where waiting is allowed.

@@ -80,6 +80,7 @@ pub async fn list(
     Params(query): Params<AuditQuery>,
 ) -> Result<Json<Page>, Problem> {
     let wanted = wanted(query)?;
+    api.broker.audit_settled().await;
     let _turn = READS.acquire().await;
     let broker = api.broker.clone();
     let read = tokio::task::spawn_blocking(move || broker.audit_page(&wanted)).await;

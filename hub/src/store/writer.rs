@@ -7,7 +7,8 @@
 //! ```
 //!
 //! A commit starts at once if the last one started a window ago, so a lone submission waits for
-//! nothing but the disk; under load the window bounds how often the engine rewrites its pages.
+//! nothing but the disk; under load the window bounds how often the engine rewrites its pages. What
+//! no ticket waits for has a longer window, which the first ticket shortens.
 //! When nothing is pending the thread sleeps until it is woken; there is no timer.
 //!
 //! # Guarantees
@@ -20,7 +21,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 use std::{io, mem};
@@ -31,11 +32,14 @@ use super::open::panic_message;
 use super::pending::{Batch, BusyReason, Pending, PendingLimits};
 use super::{Operation, Store, StoreError, Tap};
 
+mod stats;
 #[cfg(test)]
 mod tests;
 
-/// A commit that takes longer than this is a disk in trouble.
-const COMMIT_AGE_MAX: Duration = Duration::from_secs(5);
+pub use stats::{Health, WriterStats};
+
+/// Saves two thirds of the commits of a storm of reconnects, and the loss is still below what a device sees of one.
+const UNAWAITED_WINDOW: Duration = Duration::from_millis(50);
 
 /// How the writer batches.
 #[derive(Debug, Clone, Copy)]
@@ -43,6 +47,9 @@ pub struct WriterSettings {
     /// The least time between the starts of two commits, 0 to 200 ms. Longer windows write less to
     /// the disk (measured: 20 ms two fifths of 5 ms) and acknowledge later.
     pub window: Duration,
+    /// The same while no ticket waits: presences, and reports that ask for no acknowledgement. A
+    /// crash may cost what came within it.
+    pub unawaited_window: Duration,
     pub limits: PendingLimits,
     /// Completes tickets before the commit. It exists for the crash tests alone, which have to catch
     /// a build that is broken on purpose.
@@ -54,6 +61,7 @@ impl Default for WriterSettings {
     fn default() -> Self {
         Self {
             window: Duration::from_millis(5),
+            unawaited_window: UNAWAITED_WINDOW,
             limits: PendingLimits::default(),
             #[cfg(feature = "broken-ack")]
             ack_before_sync: false,
@@ -79,48 +87,6 @@ pub enum Refusal {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the store has failed, and what was not acknowledged may be lost")]
 pub struct Failed;
-
-/// Counters since the start. They only grow, but for the durations.
-#[derive(Debug, Default)]
-pub struct WriterStats {
-    /// Syncs to disk.
-    pub commits: AtomicU64,
-    /// Operations that were committed, after coalescing.
-    pub operations: AtomicU64,
-    /// Operations that a later one of the same batch replaced.
-    pub coalesced: AtomicU64,
-    /// Bytes of keys and values that were committed.
-    pub bytes: AtomicU64,
-    /// Tickets that completed.
-    pub tickets: AtomicU64,
-    /// Submissions that were refused as busy.
-    pub refused: AtomicU64,
-    /// µs that all commits took together.
-    pub commit_micros: AtomicU64,
-    /// µs that the last commit took.
-    pub last_commit_micros: AtomicU64,
-    /// µs that the longest commit took.
-    pub longest_commit_micros: AtomicU64,
-}
-
-/// How the writer is, for `/readyz` and for refusing work early.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Health {
-    /// The age of the commit that is running.
-    pub commit_age: Option<Duration>,
-    pub has_failed: bool,
-    /// What waits for the next commit.
-    pub pending_operations: usize,
-    pub pending_bytes: usize,
-    pub pending_tickets: usize,
-}
-
-impl Health {
-    /// Whether durable acknowledgements are not to be expected soon, or ever.
-    pub fn is_degraded(&self) -> bool {
-        self.has_failed || self.commit_age.is_some_and(|age| age > COMMIT_AGE_MAX)
-    }
-}
 
 /// Submits changes to the thread that owns the store. `T` is the ticket of the caller.
 #[derive(Debug)]
@@ -217,7 +183,7 @@ impl<T: Send + 'static> Writer<T> {
         let coalesced = state.pending.add(operations, ticket);
         // In between, the thread sleeps on its own account until the window ends.
         let is_due = was_idle || state.pending.is_half_full();
-        let wake = state.is_asleep && (is_due || (self.is_volatile() && is_first_ticket));
+        let wake = state.is_asleep && (is_due || is_first_ticket);
         drop(state);
         stats.coalesced.fetch_add(coalesced, Ordering::Relaxed);
         if wake {
@@ -351,9 +317,7 @@ impl<T> Shared<T> {
         let mut state = self.state.lock();
         loop {
             let now = (self.now)();
-            // Memory doesn't wear: the window only saves wakings, and nobody waits for it.
-            let is_awaited = self.is_volatile && state.pending.tickets() > 0;
-            let window = if is_awaited { Duration::ZERO } else { self.settings.window };
+            let window = self.window(state.pending.tickets() > 0);
             let wait = last_start
                 .map_or(Duration::ZERO, |last| (last + window).saturating_duration_since(now));
             let is_closing = state.phase != Phase::Open;
@@ -372,6 +336,16 @@ impl<T> Shared<T> {
                 self.wake.wait_for(&mut state, wait);
             }
             state.is_asleep = false;
+        }
+    }
+
+    /// The least time since the last start, by whether a ticket waits.
+    fn window(&self, is_awaited: bool) -> Duration {
+        match is_awaited {
+            // Memory doesn't wear: the window only saves wakings.
+            true if self.is_volatile => Duration::ZERO,
+            true => self.settings.window,
+            false => self.settings.window.max(self.settings.unawaited_window),
         }
     }
 

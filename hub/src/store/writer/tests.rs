@@ -181,6 +181,22 @@ fn a_half_full_queue_does_not_wait_for_the_window() {
 }
 
 #[test]
+fn what_nobody_waits_for_waits_longer_and_goes_with_the_first_ticket() {
+    let unawaited_window = Duration::from_secs(3_600);
+    let bench = Bench::busy_with(WriterSettings { unawaited_window, ..SETTINGS });
+    bench.finish_commit();
+
+    for key in ["a", "b"] {
+        bench.writer.submit([put(key, "1")], None).expect("there is room");
+    }
+    bench.submit("c", "1", 1);
+
+    bench.expect_commit(&[("a", "1"), ("b", "1"), ("c", "1")]);
+    bench.finish_commit();
+    assert_eq!(bench.tickets(), [1]);
+}
+
+#[test]
 fn health_knows_the_age_of_the_running_commit() {
     let bench = Bench::busy();
     let after = |seconds| bench.writer.health(bench.start + Duration::from_secs(seconds));
@@ -227,6 +243,7 @@ fn the_build_that_is_broken_on_purpose_acknowledges_before_the_commit() {
 
 const SETTINGS: WriterSettings = WriterSettings {
     window: Duration::ZERO,
+    unawaited_window: Duration::ZERO,
     limits: PendingLimits { operations_max: 100, bytes_max: 10_000, tickets_max: 100 },
     #[cfg(feature = "broken-ack")]
     ack_before_sync: false,
