@@ -155,7 +155,8 @@ rows() {
         row deaf deaf accepted "$title" 'commands' '' -
         row deaf deaf 'without success' "$title" 'without success' '' '<=' 0
         row deaf deaf 'sessions gone after' "$title" 'sessions gone after' s '<=' 90
-        row deaf deaf 'memory kept' "$title" 'memory not back' MiB '<=' 16
+        row deaf deaf 'memory of as many calm commands' "$title" 'what as many commands keep anyway' MiB -
+        row deaf deaf 'memory kept' "$title" 'memory not back, above that' MiB '<=' 16
     fi
     if wanted flood; then
         title='20 flooders beside 1000'

@@ -5,6 +5,8 @@ import { Emitter, HubError } from './emitter.js';
 const TERMINAL = new Set([
   'SUCCEEDED', 'FAILED', 'REJECTED', 'EXPIRED', 'CANCELED', 'SUPERSEDED', 'UNKNOWN',
 ]);
+/** s that a command lives if nobody says. */
+const TTL_S = 600;
 /** An answer and a step may overtake each other; the life goes one way. */
 const ORDER = ['ACCEPTED', 'SENT', 'DELIVERED', 'RUNNING'];
 
@@ -82,9 +84,8 @@ export async function send(hub, device, data, options = {}) {
   }
 }
 
-function bodyOf(device, data, { type = 'lighting.v1.Command', ttlS, supersedeKey }) {
-  const body = { device, type, data };
-  if (ttlS) body.ttl_s = ttlS;
+function bodyOf(device, data, { type = 'lighting.v1.Command', ttlS = TTL_S, supersedeKey }) {
+  const body = { device, type, data, ttl_s: ttlS };
   if (supersedeKey) body.supersede_key = supersedeKey;
   return body;
 }

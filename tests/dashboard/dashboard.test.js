@@ -77,7 +77,7 @@ test('a lamp that changes is seen to change', async () => {
   const visitor = await opened('lamps');
   const { page } = visitor;
   await row(page, 'lamp-0005').getByText('100 %').waitFor();
-  const { command } = await city.ask('/v1/commands', { device: 'lamp-0005', data: { override: { level_pct: 40 } } });
+  const { command } = await city.ask('/v1/commands', { device: 'lamp-0005', data: { override: { level_pct: 40 } }, ttl_s: 600 });
   await row(page, 'lamp-0005').getByText('40 %').waitFor();
   await row(page, 'lamp-0005').getByText('Override').waitFor();
   const { steps } = await city.ask(`/v1/commands/${command}`);
@@ -151,7 +151,7 @@ test('a hub that is killed and comes back is found again, with the right values'
   await page.locator('.connection[data-state="open"]').waitFor({ timeout: 90_000 });
   await page.getByText('The hub was restarted').waitFor();
   await until(async () => (await city.ask('/v1/devices?online=true&limit=1')).total === LAMPS, 'the lamps are back');
-  await city.ask('/v1/commands', { device: 'lamp-0002', data: { override: { level_pct: 30 } } });
+  await city.ask('/v1/commands', { device: 'lamp-0002', data: { override: { level_pct: 30 } }, ttl_s: 600 });
   await row(page, 'lamp-0002').getByText('30 %').waitFor({ timeout: 60_000 });
   assertClean(visitor, city.url, GONE);
 });

@@ -17,8 +17,8 @@ try {
   // Somebody's orders of this evening: a street at full light for a match, and a lamp forgotten dark.
   const override = (level_pct) => ({ override: { level_pct, expires_unix_ms: String(Date.now() + 7_200_000) } });
   await until(async () => (await city.ask('/v1/devices?where=level%3E90&limit=1')).total > LAMPS - 20, 'it is night');
-  await city.ask('/v1/fleet-commands', { where: "street='Station St'", data: override(70) });
-  await city.ask('/v1/commands', { device: 'lamp-0003', data: override(0) });
+  await city.ask('/v1/fleet-commands', { where: "street='Station St'", data: override(70), ttl_s: 600 });
+  await city.ask('/v1/commands', { device: 'lamp-0003', data: override(0), ttl_s: 600 });
   const { page } = await visit(browser, `${city.url}/#/map`, { viewport: SIZE });
   await logIn(page, city.token('operator'));
   await until(async () => (await page.locator('[aria-busy="true"]').count()) === 0, 'the map has loaded');

@@ -30,6 +30,7 @@ pub fn command(device: &str, reference: &str) -> Send {
         device: device.to_owned(),
         r#type: proto::channels::COMMAND_TYPE.to_owned(),
         content: Some(send::Content::Payload(lamp::command(reference))),
+        ttl_s: 600,
         ..Send::default()
     }
 }

@@ -313,11 +313,11 @@ pub fn check_send(send: Send<'_>, data: Option<serde_json::Value>) -> Result<Sen
         Refusal::new(ErrorCode::BadValue, "send.device", text)
     })?;
     let ttl_s = match send.ttl_s {
-        0 => limits::COMMAND_TTL_S_DEFAULT,
         ttl_s if (limits::COMMAND_TTL_S_MIN..=limits::COMMAND_TTL_S_MAX).contains(&ttl_s) => ttl_s,
         ttl_s => {
             let (min, max) = (limits::COMMAND_TTL_S_MIN, limits::COMMAND_TTL_S_MAX);
-            let text = format!("is {ttl_s} s; a command may live {min} to {max} s");
+            let text =
+                format!("is {ttl_s} s; say how long the command is good for, {min} to {max} s");
             return Err(Refusal::new(ErrorCode::BadValue, "send.ttl_s", text));
         }
     };

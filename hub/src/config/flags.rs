@@ -105,8 +105,10 @@ fn apply(flags: &Flags, file: &mut File) {
         file.listen.address = "127.0.0.1:8443".to_owned();
     }
     if flags.dev {
-        // Lamps and dashboards of one machine share its address.
-        file.limits.address_exempt.extend(["127.0.0.0/8".to_owned(), "::1".to_owned()]);
+        if file.limits.address_exempt.is_empty() {
+            // Lamps and dashboards of one machine share its address.
+            file.limits.address_exempt = vec!["127.0.0.0/8".to_owned(), "::1".to_owned()];
+        }
         if file.drain == super::file::Drain::default() {
             // Nobody is spared a storm here, but someone waits at the terminal.
             file.drain.grace = Span::ms(100);

@@ -56,8 +56,7 @@ pub struct NewCommand {
     data: Option<Value>,
     /// The encoded message in base64.
     payload: Option<String>,
-    /// s until which it may start, 5 to 604,800; 600 if left out.
-    #[serde(default)]
+    /// s until which it may start, 5 to 604,800.
     #[schema(minimum = 5, maximum = 604_800)]
     ttl_s: u32,
     /// The sender's own name for it: the same again within 24 h is the same command.

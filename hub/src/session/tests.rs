@@ -109,14 +109,16 @@ fn one_subscription_too_many_is_refused_and_the_same_twice_is_one() {
 fn a_viewer_sends_no_commands() {
     let role = Role::built_in("viewer");
     let mut bench = Bench::admitted(Identity::Person { role, name: "w".to_owned() });
-    let send = proto::envelope::Send { device: "lamp-1", type_name: "t", ..Default::default() };
+    let send =
+        proto::envelope::Send { device: "lamp-1", type_name: "t", ttl_s: 60, ..Default::default() };
     let refused = bench.receive(Kind::Send(send));
     assert!(matches!(refused, Effect::Refuse(Refusal { code: ErrorCode::NotPermitted, .. })));
 }
 
 #[test]
 fn bk6_a_device_that_commands_and_a_person_that_is_ready_are_cut() {
-    let send = proto::envelope::Send { device: "lamp-1", type_name: "t", ..Default::default() };
+    let send =
+        proto::envelope::Send { device: "lamp-1", type_name: "t", ttl_s: 60, ..Default::default() };
     assert_closed(Bench::device().receive(Kind::Send(send)), CloseCode::NOT_PERMITTED);
     let role = Role::built_in("operator");
     let mut bench = Bench::admitted(Identity::Person { role, name: "ann".to_owned() });
@@ -141,7 +143,8 @@ fn bk10_a_credential_that_ends_takes_the_session_with_it_and_nothing_is_done_aft
 
     let mut bench = lamp();
     bench.now += 10 * MS;
-    let send = proto::envelope::Send { device: "lamp-1", type_name: "t", ..Default::default() };
+    let send =
+        proto::envelope::Send { device: "lamp-1", type_name: "t", ttl_s: 60, ..Default::default() };
     assert_closed(bench.receive(Kind::Send(send)), CloseCode::CREDENTIAL_EXPIRED);
 }
 

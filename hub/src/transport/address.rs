@@ -13,6 +13,7 @@ use ipnet::IpNet;
 use parking_lot::Mutex;
 
 use super::Settings;
+use crate::clock;
 
 /// Addresses that are remembered; beyond that, strangers wait until some are forgotten.
 const ADDRESSES_MAX: usize = 100_000;
@@ -121,8 +122,9 @@ impl Drop for Place {
         let mut table = self.addresses.table.lock();
         if let Some(entry) = table.get_mut(&address) {
             entry.connections -= 1;
-            let forgettable = entry.connections == 0 && entry.failures == 0;
-            if forgettable && entry.credit + 1.0 >= self.addresses.rate {
+            let passed = clock::mono().saturating_duration_since(entry.at).as_secs_f32();
+            let is_full = entry.credit + passed * self.addresses.rate >= self.addresses.rate;
+            if entry.connections == 0 && entry.failures == 0 && is_full {
                 table.remove(&address);
             }
         }
@@ -139,7 +141,7 @@ mod tests {
     fn an_address_that_guesses_credentials_is_held_off_for_a_minute() {
         let addresses = Addresses::new(&Settings::default());
         let address = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
-        let mut now = crate::clock::mono();
+        let mut now = clock::mono();
         for _ in 0..10 {
             let place = addresses.enter(address, now).expect("within the limits");
             place.refused(now);
@@ -158,12 +160,22 @@ mod tests {
             ..Settings::default()
         };
         let addresses = Addresses::new(&settings);
-        let now = crate::clock::mono();
+        let now = clock::mono();
 
         let enter = |last| addresses.enter(IpAddr::V4(Ipv4Addr::new(127, 0, 0, last)), now);
         let places = [enter(1), enter(2), enter(2)];
 
         assert!(places.iter().all(Option::is_some));
+    }
+
+    #[test]
+    fn who_comes_and_goes_spends_its_share_all_the_same() {
+        let addresses = Addresses::new(&Settings { address_rate: 20, ..Settings::default() });
+        let one = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
+        let now = clock::mono();
+        let entered = (0..100).filter(|_| addresses.enter(one, now).is_some()).count();
+        assert_eq!(entered, 20, "each left before the next came");
+        assert!(addresses.enter(one, now + Duration::from_secs(1)).is_some());
     }
 
     #[test]
@@ -173,7 +185,7 @@ mod tests {
         let addresses = Addresses::new(&settings);
         let (one, other) =
             (IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1)), IpAddr::V4(Ipv4Addr::LOCALHOST));
-        let now = crate::clock::mono();
+        let now = clock::mono();
         let first = addresses.enter(one, now);
         let second = addresses.enter(one, now);
         assert!(first.is_some() && second.is_some());

@@ -20,6 +20,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 
 use super::address::{Addresses, Place};
+use super::early::Watched;
 use super::upgrade::Origin;
 use super::wire::Wire;
 use super::{Shared, tls};
@@ -147,7 +148,8 @@ async fn welcome(
     router: Router,
 ) {
     let Guest { socket, address, permit, place } = guest;
-    let origin = |certificate| Arc::new(Origin { address, certificate, place, permit });
+    let early = Arc::default();
+    let origin = |certificate| Arc::new(Origin { address, certificate, place, permit, early });
     let Some(config) = tls else {
         return serve(Wire::plain(socket), router, shared, origin(Certificate::None)).await;
     };
@@ -178,6 +180,7 @@ async fn serve(wire: Wire, router: Router, shared: Arc<Shared>, origin: Arc<Orig
     let pulse = Arc::new(Pulse::default());
     let stalled = stalled(pulse.clone(), shared.settings.write_stall);
     let broker = shared.broker.clone();
+    let wire = Watched::new(wire, origin.early.clone());
     let service = hyper::service::service_fn(move |mut request: hyper::Request<_>| {
         request.extensions_mut().insert(origin.address);
         request.extensions_mut().insert(origin.clone());

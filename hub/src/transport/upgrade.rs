@@ -13,7 +13,7 @@ use hyper_util::rt::TokioIo;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::address::Place;
-use super::wire::Wire;
+use super::early::{Early, Watched};
 use super::{Shared, audited, connection};
 use crate::access::origin::{Origins, Page};
 use crate::broker::credentials::Certificate;
@@ -29,6 +29,8 @@ pub struct Origin {
     pub place: Place,
     /// Counts for the hub until dropped.
     pub permit: tokio::sync::OwnedSemaphorePermit,
+    /// What came before the answer.
+    pub early: Arc<Early>,
 }
 
 /// Answers `GET /v1/ws`.
@@ -47,15 +49,18 @@ pub async fn handle(
             return refuse(status, what);
         }
     };
+    if origin.early.has_come() {
+        return refuse(StatusCode::BAD_REQUEST, "frames must wait for the answer to the upgrade");
+    }
     let upgraded = hyper::upgrade::on(&mut request);
     tokio::spawn(async move {
         let Ok(upgraded) = upgraded.await else { return };
-        let Ok(parts) = upgraded.downcast::<TokioIo<Wire>>() else { return };
+        let Ok(parts) = upgraded.downcast::<TokioIo<Watched>>() else { return };
         if parts.read_buf.is_empty() {
             // A task of its own, small: a future that holds the session and nothing of HTTP.
-            tokio::spawn(connection::run(parts.io.into_inner(), shared, origin));
+            tokio::spawn(connection::run(parts.io.into_inner().into_inner(), shared, origin));
         }
-        // Else there were frames before the answer: the peer doesn't wait to learn who it talks to.
+        // Else there were frames after all, while the answer was on its way out.
     });
     let mut response = Response::builder()
         .status(StatusCode::SWITCHING_PROTOCOLS)

@@ -151,13 +151,14 @@ async fn a_channel_is_read_in_both_encodings_each_with_its_own_version() {
 async fn a_command_is_sent_listed_followed_and_withdrawn_over_http() {
     let (_hub, http) = hub().await;
     assert_eq!(http.call("PUT", "/v1/devices/lamp-0042", &[], &json!({})).await.status, 201);
-    let new = json!({"device": "lamp-0042", "data": {"override": {"level_pct": 40}}, "request_id": "one"});
+    let new = json!({"device": "lamp-0042", "data": {"override": {"level_pct": 40}}, "ttl_s": 600, "request_id": "one"});
     let sent = http.post("/v1/commands", &new).await;
     assert_eq!(sent.status, 202, "{}", sent.body);
     let id = sent.json()["command"].as_str().expect("an id").to_owned();
     let again = http.post("/v1/commands", &new).await.json();
     assert_eq!((again["command"].as_str(), again["duplicate"].as_bool()), (Some(&*id), Some(true)));
-    let other = json!({"device": "lamp-0042", "data": {"resume": {}}, "request_id": "one"});
+    let other =
+        json!({"device": "lamp-0042", "data": {"resume": {}}, "ttl_s": 600, "request_id": "one"});
     assert_eq!(http.post("/v1/commands", &other).await.status, 409, "another under the same id");
 
     let path = format!("/v1/commands/{id}");
@@ -172,10 +173,10 @@ async fn a_command_is_sent_listed_followed_and_withdrawn_over_http() {
     assert_eq!(http.delete(&path).await.status, 204);
     assert_eq!(http.get(&path).await.json()["state"], "CANCELED");
     for (bad, status, field) in [
-        (json!({"device": "lamp-0042"}), 400, "data"),
-        (json!({"device": "lamp-9999", "data": {}}), 404, "device"),
+        (json!({"device": "lamp-0042", "ttl_s": 600}), 400, "data"),
+        (json!({"device": "lamp-9999", "data": {}, "ttl_s": 600}), 404, "device"),
         (json!({"device": "lamp-0042", "data": {}, "ttl_s": 1}), 400, "ttl_s"),
-        (json!({"device": "lamp-0042", "data": {"dim": 1}}), 400, "data"),
+        (json!({"device": "lamp-0042", "data": {"dim": 1}, "ttl_s": 600}), 400, "data"),
     ] {
         let refused = http.post("/v1/commands", &bad).await;
         assert_eq!(refused.status, status, "{bad}: {}", refused.body);
@@ -201,7 +202,7 @@ async fn a_viewer_reads_and_changes_nothing() {
     assert_eq!(http.call("PUT", "/v1/devices/lamp-0042", &[], &json!({})).await.status, 201);
     let viewer = Http::new(&hub, &hub.dev_token("viewer"));
     assert_eq!(viewer.get("/v1/devices/lamp-0042").await.status, 200);
-    let command = json!({"device": "lamp-0042", "data": {"resume": {}}});
+    let command = json!({"device": "lamp-0042", "data": {"resume": {}}, "ttl_s": 600});
     assert_eq!(viewer.post("/v1/commands", &command).await.status, 403);
     for (method, path) in [
         ("PUT", "/v1/devices/lamp-0042"),

@@ -42,7 +42,7 @@ async fn a_dashboard_in_json_sends_a_command_and_follows_it_to_its_end() {
     let mut text = greeted(&hub).await;
     text.text(&wish(2, "subscribe", &json!({ "pattern": "devices.lamp-1.commands" }))).await;
     let identify = json!({ "cms_ref_id": "ticket-7", "identify": { "duration_s": 3 } });
-    let send = json!({ "device": "lamp-1", "type": "lighting.v1.Command", "data": identify });
+    let send = json!({ "device": "lamp-1", "type": "lighting.v1.Command", "data": identify, "ttl_s": 600 });
     text.text(&wish(3, "send", &send)).await;
 
     let command = lamp.command().await;

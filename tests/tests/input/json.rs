@@ -112,9 +112,9 @@ async fn bj8_a_life_that_no_command_may_have() {
     let http = hub.http();
     let device = serde_json::json!({"id": "lamp-ttl"});
     assert_eq!(http.post("/v1/devices", &device).await.status, 201);
-    for ttl in ["-1", "\"5\"", "4", "691200", "1e9", "5.5", "null"] {
-        let text =
-            format!("{{\"device\":\"lamp-ttl\",\"data\":{{\"resume\":{{}}}},\"ttl_s\":{ttl}}}");
+    for ttl in ["0", "-1", "\"5\"", "4", "691200", "1e9", "5.5", "null", "missing"] {
+        let member = if ttl == "missing" { String::new() } else { format!(",\"ttl_s\":{ttl}") };
+        let text = format!("{{\"device\":\"lamp-ttl\",\"data\":{{\"resume\":{{}}}}{member}}}");
         let order: serde_json::Value = serde_json::from_str(&text).expect("JSON");
         let answer = http.post("/v1/commands", &order).await;
         assert_eq!(answer.status, 400, "BJ8 {ttl}: {}", answer.body);

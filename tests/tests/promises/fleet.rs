@@ -42,7 +42,7 @@ async fn street(hub: &Hub, count: usize) -> Vec<String> {
 }
 
 fn order(selector: &str) -> Value {
-    json!({ "where": selector, "data": { "identify": { "duration_s": 3 } } })
+    json!({ "where": selector, "data": { "identify": { "duration_s": 3 } }, "ttl_s": 600 })
 }
 
 async fn stands(http: &Http, id: &str) -> Value {

@@ -19,7 +19,7 @@ export const lastSent = signal<{ id: string; isFleet: boolean } | null>(null);
 
 /** Counts whom an order would reach, by the hub's own walk over the devices. */
 export async function dryRun(target: Target, action: Action): Promise<DryRun> {
-  return api('/v1/fleet-commands', { method: 'POST', body: { ...whom(target), data: messageOf(action), dry_run: true } });
+  return api('/v1/fleet-commands', { method: 'POST', body: { ...whom(target), data: messageOf(action), ttl_s: ttlOf(action), dry_run: true } });
 }
 
 /** Sends it; resolves once the hub has it on disk. `confirm` is the number of lamps that was shown. */

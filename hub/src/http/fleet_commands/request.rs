@@ -50,7 +50,7 @@ pub struct NewFleetCommand {
     data: Option<Value>,
     /// The same, encoded, in base64.
     payload: Option<String>,
-    /// s, 5 to 604,800, 600 if not said: how long each command may wait and start.
+    /// s, 5 to 604,800: how long each command may wait and start. Needed but with `again_of`, which has it.
     #[schema(minimum = 5, maximum = 604_800)]
     ttl_s: Option<u32>,
     /// 1 to 64 bytes: sent again under the same id, it is the same fleet command.
@@ -237,9 +237,13 @@ fn key(text: Option<&str>, field: &'static str) -> Result<Option<String>, Proble
 
 fn ttl(wanted: Option<u32>) -> Result<u32, Problem> {
     let (min, max) = (wire::COMMAND_TTL_S_MIN, wire::COMMAND_TTL_S_MAX);
-    match wanted.unwrap_or(wire::COMMAND_TTL_S_DEFAULT) {
-        ttl_s if (min..=max).contains(&ttl_s) => Ok(ttl_s),
-        ttl_s => Err(bad(format!("is {ttl_s}; use {min} to {max} s")).at("ttl_s")),
+    match wanted {
+        Some(ttl_s) if (min..=max).contains(&ttl_s) => Ok(ttl_s),
+        Some(ttl_s) => Err(bad(format!("is {ttl_s}; use {min} to {max} s")).at("ttl_s")),
+        None => {
+            Err(bad(format!("is missing; say how long each command is good for, {min} to {max} s"))
+                .at("ttl_s"))
+        }
     }
 }
 
