@@ -34,6 +34,7 @@ pub enum Limit {
     Schemas,
     SessionRate,
     Store,
+    SubscriptionChanges,
     Subscriptions,
     WriteTime,
 }

@@ -68,6 +68,13 @@ pub enum Request<'a> {
     Refused(Refusal),
 }
 
+impl Request<'_> {
+    /// Whether it begins or ends a subscription.
+    pub fn changes_subscriptions(&self) -> bool {
+        matches!(self, Self::Subscribe(_) | Self::Unsubscribe(_))
+    }
+}
+
 /// A value for a channel.
 #[derive(Debug, Clone)]
 pub struct Publication<'a> {

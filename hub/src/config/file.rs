@@ -167,7 +167,10 @@ pub struct Limits {
     pub device_bytes_per_s: f32,
     pub device_bytes_burst: f32,
     pub device_subscriptions: usize,
+    /// Begun and ended.
+    pub device_subscription_changes_per_s: f32,
     pub person_subscriptions: usize,
+    pub person_subscription_changes_per_s: f32,
     /// Event streams and waiting requests in all.
     pub http_readers: usize,
     /// The same of one identity.
@@ -326,6 +329,8 @@ impl Default for Limits {
             device_bytes_per_s: session.device_rate.bytes_per_s,
             device_bytes_burst: session.device_rate.bytes_burst,
             device_subscriptions: session.device_subscriptions_max,
+            device_subscription_changes_per_s: session.device_rate.changes_per_s,
+            person_subscription_changes_per_s: session.person_rate.changes_per_s,
             person_subscriptions: session.person_subscriptions_max,
             http_readers: readers.readers_max,
             identity_http_readers: readers.identity_readers_max,
