@@ -48,6 +48,7 @@ pub mod channel;
 pub mod sequence;
 
 pub mod at_once;
+pub mod patch;
 pub mod publish;
 
 pub mod filter;
