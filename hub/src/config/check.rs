@@ -194,6 +194,7 @@ fn broker(file: &File) -> Result<broker::Settings, ConfigError> {
             hold: span("devices.session_hold", devices.session_hold, s(1)..=s(86_400))?,
         },
         auto_register: devices.auto_register,
+        pin_first_use: devices.pin_first_use,
         ledger: crate::ledger::Limits::default(),
         audit: audit(file)?,
         fleet: fleet(&file.commands)?,

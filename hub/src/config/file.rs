@@ -201,6 +201,8 @@ pub struct Devices {
     pub session_hold: Span,
     /// A valid certificate is enough to be registered.
     pub auto_register: bool,
+    /// The key of its first certificate is pinned.
+    pub pin_first_use: bool,
 }
 
 /// Commands to many devices.
@@ -375,6 +377,7 @@ impl Default for Devices {
             sessions_per_minute: sessions.per_minute,
             session_hold: Span(sessions.hold),
             auto_register: broker.auto_register,
+            pin_first_use: broker.pin_first_use,
         }
     }
 }
