@@ -174,6 +174,8 @@ export class Hub {
   /** `where`: a selector, `street='Queen St',feeder=F12`, or a function. */
   collection<T = unknown>(wish: { pattern: string; where?: string | ((device: Device) => boolean) }): Collection<T>;
   publish(channel: string, data: unknown, options?: PublishOptions): Promise<{ revision: number; durable: boolean }>;
+  /** The same by a merge patch of the value's JSON (RFC 7396): members replace, `null` takes away, the others stay. */
+  patch(channel: string, patch: object, options?: PublishOptions): Promise<{ revision: number; durable: boolean }>;
   /** Resolves when the hub has the command on disk. */
   send(device: string, data: unknown, options?: SendOptions): Promise<Command>;
   cancel(command: Command | string): Promise<void>;

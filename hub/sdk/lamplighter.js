@@ -132,12 +132,13 @@ export class Hub extends Emitter {
    * Puts a value into a channel; `{revision, durable}`. `instead`: the revision that it is to replace, 0
    * for none yet. What a device is wished to be is never written without.
    */
-  async publish(channel, data, { type, instead } = {}) {
-    const body = { channel, data, ...(type ? { type } : {}) };
-    const isWish = deviceOf(channel) !== null && channel.endsWith('.desired');
-    const isOnCondition = instead !== undefined || isWish;
-    const ack = await (isOnCondition ? this.#write({ ...body, instead }) : this.request('publish', body));
-    return { revision: Number(ack.revision ?? 0), durable: ack.durable === true };
+  async publish(channel, data, options) {
+    return this.#put({ channel, data }, options);
+  }
+
+  /** The same by a merge patch (RFC 7396): members replace, `null` takes away, the others stay. */
+  async patch(channel, patch, options) {
+    return this.#put({ channel, data: patch, patch: true }, options);
   }
 
   /** Sends a command to a device; resolves with the command when the hub has it on disk. */
@@ -171,10 +172,23 @@ export class Hub extends Emitter {
     if (this.#state !== 'open') throw new HubError('LOST', 'the hub is not connected');
   }
 
-  /** The socket has no conditions, so that such a write goes over HTTP beside it. */
-  async #write(body) {
-    this.#requireOpen();
-    return write(this.#context(() => false), 'publish', body, AbortSignal.timeout(WRITE_MS));
+  async #put(body, { type, instead } = {}) {
+    const wish = { ...body };
+    if (type) wish.type = type;
+    if (instead !== undefined) wish.expected_revision = String(instead);
+    try {
+      const ack = await this.request('publish', wish);
+      return { revision: Number(ack.revision ?? 0), durable: ack.durable === true };
+    } catch (error) {
+      if (error.code === 'CONFLICT') error.current ??= await this.#standing(wish);
+      throw error;
+    }
+  }
+
+  /** The value that stands in a channel; null if there is none. */
+  async #standing({ channel, type = '' }) {
+    const path = `/v1/channels/${encodeURIComponent(channel)}?type=${encodeURIComponent(type)}`;
+    return this.read(path).catch(() => null);
   }
 
   #unsubscribe(subscription) {

@@ -1,7 +1,6 @@
 // The requests of the protocol over HTTP: the same bodies, the same acks, the same errors.
 //
-// For connections that only read, and for values that are to replace one certain value: the socket has
-// no such condition.
+// For connections that only read.
 
 import { HubError, cutOff } from './emitter.js';
 import { ask } from './http.js';
@@ -10,7 +9,7 @@ import { bytesOf } from './subscription.js';
 const KINDS = { publish, send, cancel };
 /** What HTTP calls otherwise, and what it means if it names nothing. */
 const FIELDS = {
-  publish: { name: 'channel', BAD_VALUE: 'data', NOT_PERMITTED: 'channel', 'If-Match': 'instead', CONFLICT: 'instead' },
+  publish: { name: 'channel', BAD_VALUE: 'data', NOT_PERMITTED: 'channel', 'If-Match': 'expected_revision', CONFLICT: 'expected_revision' },
   send: { NOT_PERMITTED: 'device' },
   cancel: { id: 'command' },
 };
@@ -28,21 +27,19 @@ export async function write(context, kind, body, signal) {
   }
 }
 
-/**
- * Puts a value into a channel. `instead`: the revision that it is to replace, 0 for none; without it
- * whatever stands there.
- */
-async function publish(context, { channel, type, data, payload, instead, ...rest }, signal) {
+async function publish(context, body, signal) {
+  const { channel, type, data, payload, expected_revision: expected, patch = false, ...rest } = body;
   refuseOthers('publish', rest);
   // A path can't end in these.
   if (['', '.', '..'].includes(channel ?? '')) {
     throw new HubError('BAD_CHANNEL', 'is no channel: it has an empty segment', { field: 'name' });
   }
   const isEncoded = payload !== undefined;
-  const headers = { 'content-type': isEncoded ? 'application/x-protobuf' : 'application/json' };
-  if (instead === 0) headers['if-none-match'] = '*';
-  else if (instead !== undefined) headers['if-match'] = `"${instead}"`;
-  const response = await ask(context, 'PUT', `/v1/channels/${encodeURIComponent(channel)}`, {
+  const whole = isEncoded ? 'application/x-protobuf' : 'application/json';
+  const headers = { 'content-type': patch ? 'application/merge-patch+json' : whole };
+  if (String(expected) === '0') headers['if-none-match'] = '*';
+  else if (expected !== undefined) headers['if-match'] = `"${expected}"`;
+  const response = await ask(context, patch ? 'PATCH' : 'PUT', `/v1/channels/${encodeURIComponent(channel)}`, {
     query: type ? [['type', type]] : [],
     headers,
     body: isEncoded ? bytesOf({ payload }) : JSON.stringify(data),

@@ -15,6 +15,7 @@ use prometheus_client::registry::{Registry, Unit};
 #[allow(missing_docs, reason = "each is named like the setting that it belongs to")]
 pub enum Limit {
     Address,
+    Certificates,
     Channels,
     CommandQueue,
     Commands,
@@ -34,6 +35,7 @@ pub enum Limit {
     Schemas,
     SessionRate,
     Store,
+    SubscriptionChanges,
     Subscriptions,
     WriteTime,
 }

@@ -141,6 +141,22 @@ impl Person {
         self.ask(Kind::Publish(Publish { channel, content, ..Publish::default() })).await
     }
 
+    /// Puts bytes into a channel in place of the value with this revision, 0 for none.
+    ///
+    /// # Errors
+    /// The hub refused: also if another one stands.
+    pub async fn replace(
+        &mut self,
+        channel: &str,
+        payload: Vec<u8>,
+        revision: u64,
+    ) -> Result<Ack, Error> {
+        let content = Some(publish::Content::Payload(payload));
+        let (channel, expected_revision) = (channel.to_owned(), Some(revision));
+        let publish = Publish { channel, content, expected_revision, ..Publish::default() };
+        self.ask(Kind::Publish(publish)).await
+    }
+
     /// Sends a command; its id, once it is durable.
     pub async fn send(&mut self, send: Send) -> String {
         let ack = self.try_send(send).await;

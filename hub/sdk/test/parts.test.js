@@ -311,12 +311,13 @@ function asked(...answers) {
 test('a write over HTTP names the revision that it replaces, and what is refused as the protocol does', async () => {
   const conflict = { status: 412, body: { code: 'CONFLICT', field: 'If-Match', detail: 'changed', current: { revision: '9' } } };
   const { requests, context } = asked({ body: { revision: '8', durable: true } }, conflict);
-  const done = await write(context, 'publish', { channel: 'city.news', data: { on: true }, instead: 7 });
+  const done = await write(context, 'publish', { channel: 'city.news', data: { on: true }, expected_revision: '7' });
   assert.deepEqual(done, { revision: '8', durable: true });
   const [method, path, headers, body] = requests[0];
   assert.deepEqual([method, path, headers['if-match'], body], ['PUT', '/v1/channels/city.news', '"7"', '{"on":true}']);
-  const again = write(context, 'publish', { channel: 'city.news', data: {}, instead: 7 });
-  await assert.rejects(again, { code: 'CONFLICT', field: 'publish.instead', current: { revision: '9' } });
+  const again = write(context, 'publish', { channel: 'city.news', data: { off: null }, patch: true, expected_revision: '7' });
+  await assert.rejects(again, { code: 'CONFLICT', field: 'publish.expected_revision', current: { revision: '9' } });
+  assert.deepEqual([requests[1][0], requests[1][2]['content-type']], ['PATCH', 'application/merge-patch+json']);
 });
 
 test('what HTTP can not say is refused, and nobody there is a lost connection', async () => {

@@ -63,12 +63,18 @@ async function write(hub, say) {
   say('published', (await hub.publish(channel, { text: 'on again' })).revision > revision);
 
   const wishes = `devices.lamp-${hub.transport}.desired`;
-  say('published', (await hub.publish(wishes, WISH, { instead: 0 })).durable);
+  const wished = await hub.publish(wishes, WISH, { instead: 0 });
+  say('published', wished.durable);
+  const calendar = await hub.patch(wishes, { calendar_id: 'night' }, { instead: wished.revision });
+  const stale = await hub.patch(wishes, { calendar_id: null }, { instead: wished.revision }).catch((error) => error);
+  say('patched', `${calendar.durable} ${JSON.stringify(stale.current?.data)}`);
 
   const refused = refusals(say);
   await refused('a stale revision', hub.publish(channel, {}, { instead: revision }));
   await refused('none expected', hub.publish(channel, {}, { instead: 0 }));
   await refused('a wish without revision', hub.publish(wishes, WISH));
+  await refused('a patch that is none', hub.patch('typed.news', []));
+  await refused('a patch of no type', hub.patch(channel, {}));
   await refused('a channel', hub.publish('a..b', {}));
   await refused('dots', hub.publish('..', {}));
   await refused('a type', hub.publish('typed.news', {}, { type: 'lighting.v1.Nothing' }));

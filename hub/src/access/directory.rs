@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use proto::DeviceId;
 use serde::{Deserialize, Serialize};
 
+use super::certificate::KeyHash;
 use super::jwt::Issued;
 use super::{Identity, Roles, TokenHash};
 use crate::clock::Now;
@@ -49,17 +50,20 @@ pub struct Admission {
     pub token: Option<TokenHash>,
     /// Who stands for it, if an issuer does, and ms since 1970 from when on nobody does.
     pub issued: Option<Box<(Issued, u64)>>,
+    /// The key of the device's certificate that it presented, if it was one.
+    pub certificate: Option<KeyHash>,
 }
 
 impl Admission {
     /// By a token of this hub.
     pub fn by_token(identity: Identity, token: TokenHash) -> Self {
-        Self { identity, token: Some(token), issued: None }
+        Self { identity, token: Some(token), issued: None, certificate: None }
     }
 
     /// By a client certificate.
-    pub fn by_certificate(device: &DeviceId) -> Self {
-        Self { identity: Identity::Device(device.clone()), token: None, issued: None }
+    pub fn by_certificate(device: &DeviceId, key: KeyHash) -> Self {
+        let identity = Identity::Device(device.clone());
+        Self { identity, token: None, issued: None, certificate: Some(key) }
     }
 
     /// When it ends by itself, if it does.

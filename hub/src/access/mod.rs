@@ -21,6 +21,7 @@ pub mod grant;
 pub mod role;
 pub mod scope;
 
+pub mod certificate;
 pub mod jwt;
 pub mod keys;
 pub mod origin;

@@ -68,6 +68,11 @@ impl Broker {
         {
             return Err(CloseCode::REVOKED);
         }
+        if let (Identity::Device(id), Some(key)) = (&admission.identity, &admission.certificate)
+            && !self.key_still_holds(id, key)
+        {
+            return Err(CloseCode::REVOKED);
+        }
         match &admission.identity {
             Identity::Device(id) if self.devices.lock().contains_key(id) => Ok(()),
             Identity::Device(_) => Err(CloseCode::REVOKED),

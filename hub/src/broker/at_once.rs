@@ -1,4 +1,4 @@
-//! Reading and writing of one channel in one step, for those who ask and wait: the doors of HTTP.
+//! Reading and writing of one channel in one step, for those who change what they have read.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use proto::envelope::ErrorCode;
 use proto::{ChannelName, ChannelPattern, channels};
 
 use super::channel::{Channel, Rest, Revisions};
-use super::publish::{INSTEAD_OF, Origin, Receipt, Sender, Value};
+use super::publish::{EXPECTED, Origin, Receipt, Sender, Value};
 use super::registry::durable;
 use super::{Broker, Ticket};
 use crate::audit::{Actor, Record, Verb};
@@ -128,7 +128,9 @@ impl Broker {
             impl Fn(Option<&Frame>) -> Result<Vec<u8>, E> + Send,
         >,
     ) -> Result<Written, E> {
-        let written = self.write_meant(channel, &publishing)?;
+        let mut wakes = Wakes::default();
+        let written =
+            self.write_meant(Now::read(), channel, &publishing, &Receipt::None, &mut wakes)?;
         if channel.rule.durable && matches!(written, Written::Done { .. }) {
             let (done, wait) = tokio::sync::oneshot::channel();
             self.submit(Vec::new(), Some(Ticket::Waiter(done)))?;
@@ -137,14 +139,21 @@ impl Broker {
         Ok(written)
     }
 
-    fn write_meant<E: From<Refusal>>(
+    /// The same, which waits for nothing: `receipt` says when it is durable.
+    ///
+    /// # Errors
+    /// As for [`Broker::publish_at_once`].
+    pub fn write_meant<E: From<Refusal>>(
         &self,
+        now: Now,
         channel: &Channel,
         publishing: &Publishing<
             '_,
             impl Fn(Option<&Frame>) -> bool,
             impl Fn(Option<&Frame>) -> Result<Vec<u8>, E>,
         >,
+        receipt: &Receipt<'_>,
+        wakes: &mut Wakes,
     ) -> Result<Written, E> {
         let Publishing { type_name, by, is_meant, change } = publishing;
         for _ in 0..WRITES_MAX {
@@ -160,16 +169,13 @@ impl Broker {
                 measured_unix_ms: 0,
                 instead_of: Some(held.map_or(0, |held| held.offset())),
             };
-            let mut wakes = Wakes::default();
             let record = is_told_to_devices(channel)
                 .then(|| Record::done(by.clone(), Verb::Publish, channel.name.as_str()));
-            let (now, origin) = (Now::read(), Origin { sender: Sender::Actor(by), record });
-            let written =
-                self.publish_from(origin, now, channel, value, &Receipt::None, &mut wakes);
-            match written {
+            let origin = Origin { sender: Sender::Actor(by), record };
+            match self.publish_from(origin, now, channel, value, receipt, wakes) {
                 Ok(revision) => return Ok(Written::Done { revision }),
                 // Someone was quicker: what stands now may be another than the one meant.
-                Err(refusal) if refusal.field == INSTEAD_OF => {}
+                Err(refusal) if refusal.field == EXPECTED => {}
                 Err(refusal) => return Err(refusal.into()),
             }
         }

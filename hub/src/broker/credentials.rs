@@ -7,6 +7,7 @@ use proto::{CloseCode, DeviceId};
 
 use super::registry::{durable, json, operation};
 use super::{Broker, Ticket};
+use crate::access::certificate::Leaf;
 use crate::access::directory::credential_id;
 use crate::access::jwt;
 use crate::access::{
@@ -27,8 +28,8 @@ const PEOPLE_MAX: usize = 10_000;
 pub enum Certificate {
     /// None was presented.
     None,
-    /// One that names this device.
-    Device(DeviceId),
+    /// One that names this device, and what else it says.
+    Device(DeviceId, Box<Leaf>),
     /// One that names no device, or several.
     Unusable,
 }
@@ -45,19 +46,25 @@ impl Broker {
         certificate: &Certificate,
     ) -> Result<Admission, CloseCode> {
         if token.is_empty() {
-            return match certificate {
-                Certificate::Device(id) if self.register_itself(now, id) => {
-                    Ok(Admission::by_certificate(id))
-                }
-                Certificate::Device(_) => Err(CloseCode::REVOKED),
-                Certificate::None | Certificate::Unusable => Err(CloseCode::BAD_CREDENTIAL),
+            let Certificate::Device(id, leaf) = certificate else {
+                return Err(CloseCode::BAD_CREDENTIAL);
             };
+            self.admit_key(now, id, leaf, false)?;
+            if !self.register_itself(now, id) {
+                return Err(CloseCode::REVOKED);
+            }
+            self.admit_key(now, id, leaf, true)?;
+            return Ok(Admission::by_certificate(id, leaf.key));
         }
         let admission = self.identify(now, token)?;
         match (&admission.identity, certificate) {
             // A certificate and a token that name different devices: someone carries another's token.
-            (Identity::Device(id), Certificate::Device(other)) if id != other => {
+            (Identity::Device(id), Certificate::Device(other, _)) if id != other => {
                 Err(CloseCode::BAD_CREDENTIAL)
+            }
+            (Identity::Device(id), Certificate::Device(_, leaf)) => {
+                self.admit_key(now, id, leaf, true)?;
+                Ok(Admission { certificate: Some(leaf.key), ..admission })
             }
             _ => Ok(admission),
         }
@@ -95,7 +102,7 @@ impl Broker {
             })?;
         let identity = Identity::Person { role: claims.role, name: claims.issued.name() };
         let issued = Some(Box::new((claims.issued, claims.ends_unix_ms)));
-        Ok(Admission { identity, token: None, issued })
+        Ok(Admission { identity, token: None, issued, certificate: None })
     }
 
     /// The role of this name.

@@ -48,6 +48,7 @@ pub mod channel;
 pub mod sequence;
 
 pub mod at_once;
+pub mod patch;
 pub mod publish;
 
 pub mod filter;
@@ -79,6 +80,7 @@ pub mod timeline;
 mod why;
 
 pub mod access;
+pub mod certificates;
 pub mod credentials;
 
 pub mod audit;
@@ -120,6 +122,8 @@ pub struct Settings {
     pub device_sessions: devices::SessionRate,
     /// Devices with a valid certificate register themselves at their first connection.
     pub auto_register: bool,
+    /// The key of the first certificate with which a device comes is pinned.
+    pub pin_first_use: bool,
     /// Bounds of the ledger.
     pub ledger: crate::ledger::Limits,
     /// How much of the audit log is kept.
@@ -145,6 +149,7 @@ impl Default for Settings {
             accept_rate: 500,
             device_sessions: devices::SessionRate::default(),
             auto_register: false,
+            pin_first_use: false,
             ledger: crate::ledger::Limits::default(),
             audit: crate::audit::Limits::default(),
             fleet: crate::fleet::Limits::default(),
@@ -173,6 +178,7 @@ pub struct Broker {
     pub(crate) absent: Mutex<presence::Absent>,
     pub(crate) sessions: Mutex<std::collections::HashMap<u64, Arc<devices::SessionEntry>>>,
     pub(crate) directory: RwLock<Directory>,
+    pub(crate) pins: RwLock<certificates::Pins>,
     policy: ArcSwap<Policy>,
     pub(crate) desk: Mutex<commands::Desk>,
     pub(crate) writer: std::sync::OnceLock<Writer<Ticket>>,

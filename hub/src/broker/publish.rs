@@ -33,7 +33,16 @@ pub struct Value<'v> {
 }
 
 /// The field of the refusal where another revision stands than [`Value::instead_of`] says.
-pub const INSTEAD_OF: &str = "publish.instead_of";
+pub const EXPECTED: &str = "publish.expected_revision";
+
+/// The refusal of a write that was meant for another revision than the one that stands, 0 for none.
+pub fn stale(held: u64) -> Refusal {
+    let text = match held {
+        0 => "no value stands yet; 0 is what to expect".to_owned(),
+        held => format!("the value stands at revision {held}; read it, and write for that one"),
+    };
+    Refusal { revision: held, ..Refusal::new(ErrorCode::Conflict, EXPECTED, text) }
+}
 
 /// Who hears when the value is durable.
 #[derive(Debug)]
@@ -98,8 +107,7 @@ impl Inner {
         if held == wanted {
             return Ok(());
         }
-        let text = format!("the value stands at revision {held}, not {wanted}");
-        Err(Refusal::new(ErrorCode::Conflict, INSTEAD_OF, text))
+        Err(stale(held))
     }
 }
 

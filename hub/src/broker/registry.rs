@@ -283,7 +283,11 @@ impl Broker {
             }
             let record = Record::done(by.clone(), Verb::RemoveDevice, id.as_str());
             let ticket = Some(Ticket::Waiter(done));
+            let mut pins = self.pins.write();
+            operations.extend(pins.to_remove(id));
             self.submit_audited(now, operations, ticket, &[record])?;
+            pins.removed(id);
+            drop(pins);
             if let Some(device) = devices.remove(id) {
                 if let Some(token) = device.token {
                     self.directory.write().remove_where(|hash, _| *hash == token);

@@ -11,6 +11,7 @@ use arc_swap::ArcSwap;
 use parking_lot::{Mutex, RwLock};
 use proto::DeviceId;
 
+use super::certificates::Pins;
 use super::channel::Channels;
 use super::commands::Desk;
 use super::devices::{Device, Devices, Registration};
@@ -72,6 +73,7 @@ impl Broker {
     ) -> Result<(Arc<Self>, Restored), StoreError> {
         let mut restored = Restored::default();
         let directory = tokens(store, &mut restored)?;
+        let pins = Pins::read(store, &mut restored)?;
         let devices = registrations(store, &directory, &mut restored)?;
         let mut ledger = Ledger::new(settings.ledger);
         store.scan(Table::Command, &mut |_, record| match ledger.restore(now, record) {
@@ -99,6 +101,7 @@ impl Broker {
             absent: Mutex::default(),
             sessions: Mutex::new(HashMap::new()),
             directory: RwLock::new(directory),
+            pins: RwLock::new(pins),
             policy: ArcSwap::default(),
             desk: Mutex::new(Desk::new(ledger, fleets)),
             writer: std::sync::OnceLock::new(),
@@ -236,6 +239,7 @@ pub fn check_record(record: &Operation) -> Result<(), String> {
         Table::Schema => super::schemas::check_stored(key, value).map_err(|error| text(&error)),
         Table::Profile => super::profiles::check(key, value).map_err(|error| text(&error)),
         Table::Override => super::overrides::check(key, value).map_err(|error| text(&error)),
+        Table::Certificate => super::certificates::check(key, value).map_err(|error| text(&error)),
         Table::Meta => Ok(()),
     }
 }

@@ -69,6 +69,9 @@ pub(crate) enum Command {
     /// Issue, list or revoke tokens of people and programs
     #[command(subcommand)]
     Token(TokenCommand),
+    /// List, pin or revoke keys of devices' certificates
+    #[command(subcommand)]
+    Certificate(super::certificate::CertificateCommand),
     /// Add, list or remove descriptor sets: the types of payloads
     #[command(subcommand)]
     Schema(super::schema::SchemaCommand),

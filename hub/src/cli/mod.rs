@@ -7,7 +7,7 @@
 //!   words ─▶ args ─▶ action ─▶ send ─┬─▶ one ──┬─▶ client (socket) ─▶ hub
 //!                     │              └─▶ fleet ┴─▶ http (REST) ────▶ hub
 //!                     ├─▶ watch ──────▶ client
-//!                     └─▶ state, explain, light, devices, command, fleets, token, access, schema, audit, export ─▶ http
+//!                     └─▶ state, explain, light, devices, command, fleets, token, certificate, access, schema, audit, export ─▶ http
 //!   answers ─▶ fields ─▶ summary, life, table ─▶ out
 //! ```
 //!
@@ -80,6 +80,7 @@ mod devices;
 
 mod command;
 
+mod certificate;
 mod token;
 
 mod access;
@@ -176,6 +177,7 @@ async fn ask(
         Command::Device(command) => devices::change(command, connection, out).await,
         Command::Access(command) => access::run(command, connection, out).await,
         Command::Token(command) => token::run(command, connection, out).await,
+        Command::Certificate(command) => certificate::run(command, connection, out).await,
         Command::Schema(command) => schema::run(command, connection, out).await,
         Command::Audit(command) => audit::run(command, connection, out).await,
         Command::Export(args) => transfer::export(args, connection).await,

@@ -33,6 +33,7 @@ pub fn refusal(request: u64, refusal: &Refusal) -> bytes::Bytes {
         field: refusal.field,
         retry_after_ms: refusal.retry_after_ms,
         seq: refusal.seq,
+        revision: refusal.revision,
         ..Error::default()
     };
     encode(&Envelope { request, kind: Kind::Error(error) })

@@ -24,12 +24,14 @@ pub struct Refusal {
     pub retry_after_ms: u32,
     /// The device's report that was refused for good, or 0.
     pub seq: u64,
+    /// The revision that stands, where another one was expected; else 0.
+    pub revision: u64,
 }
 
 impl Refusal {
     /// A refusal that no retry mends.
     pub fn new(code: ErrorCode, field: &'static str, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), field, retry_after_ms: 0, seq: 0 }
+        Self { code, message: message.into(), field, retry_after_ms: 0, seq: 0, revision: 0 }
     }
 
     /// A refusal that a later try may overcome.
@@ -68,6 +70,13 @@ pub enum Request<'a> {
     Refused(Refusal),
 }
 
+impl Request<'_> {
+    /// Whether it begins or ends a subscription.
+    pub fn changes_subscriptions(&self) -> bool {
+        matches!(self, Self::Subscribe(_) | Self::Unsubscribe(_))
+    }
+}
+
 /// A value for a channel.
 #[derive(Debug, Clone)]
 pub struct Publication<'a> {
@@ -75,14 +84,25 @@ pub struct Publication<'a> {
     pub channel: Option<ChannelName>,
     /// Full name of the payload's message; empty for the channel's first.
     pub type_name: &'a str,
-    /// What it says.
-    pub content: Content<'a>,
+    /// What becomes of the value.
+    pub change: Change<'a>,
+    /// The revision that has to stand, 0 for none; whatever stands if not said.
+    pub expected: Option<u64>,
     /// Boot of the report; 0 means that of HELLO.
     pub boot: u32,
     /// Number of the report; 0 asks for no cumulative ack.
     pub seq: u64,
     /// ms since 1970 by the peer's clock; 0 unknown.
     pub measured_unix_ms: u64,
+}
+
+/// What a publication makes of the value that stands.
+#[derive(Debug, Clone)]
+pub enum Change<'a> {
+    /// It is this from now on.
+    Whole(Content<'a>),
+    /// A merge patch of its JSON, an object.
+    Patch(serde_json::Value),
 }
 
 /// A payload, in one of two forms.
@@ -273,10 +293,35 @@ fn check_publish(
         return Err(json_only("publish.data"));
     }
     let content = check_content(publish.payload, data, "publish.payload")?;
+    let change =
+        if publish.patch { Change::Patch(check_patch(content)?) } else { Change::Whole(content) };
+    let expected = publish.expected_revision;
     let measured_unix_ms = trusted_time(publish.time_unix_ms);
     let (boot, seq) = (publish.boot, publish.seq);
     let type_name = publish.type_name;
-    Ok(Publication { channel, type_name, content, boot, seq, measured_unix_ms })
+    Ok(Publication { channel, type_name, change, expected, boot, seq, measured_unix_ms })
+}
+
+/// The patch as JSON; bytes are its text.
+fn check_patch(content: Content<'_>) -> Result<serde_json::Value, Refusal> {
+    let (value, field) = match content {
+        Content::Data(value) => (value, "publish.data"),
+        Content::Payload(bytes) => {
+            let field = "publish.payload";
+            let text = std::str::from_utf8(bytes).map_err(|_| {
+                let text = "is not UTF-8; a patch is JSON as text";
+                Refusal::new(ErrorCode::BadValue, field, text)
+            })?;
+            let parsed = proto::json::parse(text)
+                .map_err(|error| Refusal::new(ErrorCode::BadValue, field, error.to_string()))?;
+            (parsed, field)
+        }
+    };
+    if value.is_object() {
+        return Ok(value);
+    }
+    let text = "is no object; a merge patch has the members that change, null for those that go";
+    Err(Refusal::new(ErrorCode::BadValue, field, text))
 }
 
 /// A time that no clock of this century shows is no time.

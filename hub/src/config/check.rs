@@ -8,12 +8,12 @@ use ipnet::IpNet;
 use proto::ChannelPattern;
 use proto::json::Types;
 
-use super::file::{ChannelRule, Commands, File};
+use super::file::{ChannelRule, Commands, File, Limits};
 use super::span::Span;
 use super::{Config, ConfigError, Drain, StoreKind};
 use crate::broker::{self, devices::SessionRate};
 use crate::http;
-use crate::session;
+use crate::session::{self, rate::Rates};
 use crate::store;
 use crate::transport;
 use crate::twin::Rule;
@@ -102,31 +102,7 @@ fn writer(file: &File) -> Result<store::WriterSettings, ConfigError> {
 
 fn transport(file: &File) -> Result<transport::Settings, ConfigError> {
     let limits = &file.limits;
-    let defaults = session::Limits::default();
-    let device_rate = session::rate::Rates {
-        messages_per_s: rate("limits.device_messages_per_s", limits.device_messages_per_s)?,
-        messages_burst: rate("limits.device_messages_burst", limits.device_messages_burst)?,
-        bytes_per_s: rate("limits.device_bytes_per_s", limits.device_bytes_per_s)?,
-        bytes_burst: rate("limits.device_bytes_burst", limits.device_bytes_burst)?,
-        ..defaults.device_rate
-    };
-    let session = session::Limits {
-        greeting_timeout: span("limits.greeting_timeout", limits.greeting_timeout, s(1)..=s(60))?,
-        ping_interval: span("limits.ping_interval", limits.ping_interval, s(1)..=s(1200))?,
-        pong_timeout: span("limits.pong_timeout", limits.pong_timeout, s(1)..=s(60))?,
-        device_rate,
-        device_subscriptions_max: within(
-            "limits.device_subscriptions",
-            limits.device_subscriptions,
-            1..=1024,
-        )?,
-        person_subscriptions_max: within(
-            "limits.person_subscriptions",
-            limits.person_subscriptions,
-            1..=65_536,
-        )?,
-        ..defaults
-    };
+    let session = session(limits)?;
     Ok(transport::Settings {
         handshake_timeout: span(
             "limits.handshake_timeout",
@@ -151,6 +127,43 @@ fn transport(file: &File) -> Result<transport::Settings, ConfigError> {
         address_exempt: exempt(&limits.address_exempt)?,
         write_stall: span("limits.write_stall", limits.write_stall, s(1)..=s(300))?,
         session,
+    })
+}
+
+/// The bounds of one connection.
+fn session(limits: &Limits) -> Result<session::Limits, ConfigError> {
+    let defaults = session::Limits::default();
+    let device = within("limits.device_subscriptions", limits.device_subscriptions, 1..=1024)?;
+    let person = within("limits.person_subscriptions", limits.person_subscriptions, 1..=65_536)?;
+    let device_rate = Rates {
+        messages_per_s: rate("limits.device_messages_per_s", limits.device_messages_per_s)?,
+        messages_burst: rate("limits.device_messages_burst", limits.device_messages_burst)?,
+        bytes_per_s: rate("limits.device_bytes_per_s", limits.device_bytes_per_s)?,
+        bytes_burst: rate("limits.device_bytes_burst", limits.device_bytes_burst)?,
+        changes_per_s: rate(
+            "limits.device_subscription_changes_per_s",
+            limits.device_subscription_changes_per_s,
+        )?,
+        changes_burst: Rates::changes_at_once(device),
+        ..defaults.device_rate
+    };
+    let person_rate = Rates {
+        changes_per_s: rate(
+            "limits.person_subscription_changes_per_s",
+            limits.person_subscription_changes_per_s,
+        )?,
+        changes_burst: Rates::changes_at_once(person),
+        ..defaults.person_rate
+    };
+    Ok(session::Limits {
+        greeting_timeout: span("limits.greeting_timeout", limits.greeting_timeout, s(1)..=s(60))?,
+        ping_interval: span("limits.ping_interval", limits.ping_interval, s(1)..=s(1200))?,
+        pong_timeout: span("limits.pong_timeout", limits.pong_timeout, s(1)..=s(60))?,
+        device_rate,
+        person_rate,
+        device_subscriptions_max: device,
+        person_subscriptions_max: person,
+        ..defaults
     })
 }
 
@@ -181,6 +194,7 @@ fn broker(file: &File) -> Result<broker::Settings, ConfigError> {
             hold: span("devices.session_hold", devices.session_hold, s(1)..=s(86_400))?,
         },
         auto_register: devices.auto_register,
+        pin_first_use: devices.pin_first_use,
         ledger: crate::ledger::Limits::default(),
         audit: audit(file)?,
         fleet: fleet(&file.commands)?,

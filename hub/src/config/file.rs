@@ -167,7 +167,10 @@ pub struct Limits {
     pub device_bytes_per_s: f32,
     pub device_bytes_burst: f32,
     pub device_subscriptions: usize,
+    /// Begun and ended.
+    pub device_subscription_changes_per_s: f32,
     pub person_subscriptions: usize,
+    pub person_subscription_changes_per_s: f32,
     /// Event streams and waiting requests in all.
     pub http_readers: usize,
     /// The same of one identity.
@@ -198,6 +201,8 @@ pub struct Devices {
     pub session_hold: Span,
     /// A valid certificate is enough to be registered.
     pub auto_register: bool,
+    /// The key of its first certificate is pinned.
+    pub pin_first_use: bool,
 }
 
 /// Commands to many devices.
@@ -326,6 +331,8 @@ impl Default for Limits {
             device_bytes_per_s: session.device_rate.bytes_per_s,
             device_bytes_burst: session.device_rate.bytes_burst,
             device_subscriptions: session.device_subscriptions_max,
+            device_subscription_changes_per_s: session.device_rate.changes_per_s,
+            person_subscription_changes_per_s: session.person_rate.changes_per_s,
             person_subscriptions: session.person_subscriptions_max,
             http_readers: readers.readers_max,
             identity_http_readers: readers.identity_readers_max,
@@ -370,6 +377,7 @@ impl Default for Devices {
             sessions_per_minute: sessions.per_minute,
             session_hold: Span(sessions.hold),
             auto_register: broker.auto_register,
+            pin_first_use: broker.pin_first_use,
         }
     }
 }

@@ -26,7 +26,7 @@ use crate::audit::Actor;
 use crate::broker::at_once::{Publishing, Written};
 use crate::broker::channel::Channel;
 use crate::clock::Now;
-use crate::codec::{Encoding, Frame};
+use crate::codec::{Encoding, Frame, Refusal};
 
 const PAGE_DEFAULT: usize = 100;
 const PAGE_MAX: usize = 1000;
@@ -228,29 +228,13 @@ pub async fn patch(
 ) -> Result<Response, Problem> {
     let channel = writable(&api, &person, &name, &conditions)?;
     let type_name = channel.type_named(&query.type_name)?.to_owned();
-    if type_name.is_empty() {
-        return Err(bad("a channel without types has no members to patch; PUT the whole value"));
-    }
     let change = |held: Option<&Frame>| {
-        let message = held.map(Frame::message);
-        let payload = message.and_then(|message| message.payload).unwrap_or_default();
-        let shown = json_of(&api, &type_name, payload)?;
-        let edited = patch.clone().apply(shown)?;
-        let encoded = api.broker.types.payload_edited(&type_name, payload, &edited);
-        encoded.map_err(|error| bad(format!("the body makes no {type_name}: {error}")))
+        let payload = held.and_then(|held| held.message().payload).unwrap_or_default();
+        let patched = api.broker.patched(&type_name, payload, &patch.0);
+        // The body is the patch.
+        patched.map_err(|refusal| Problem::from(Refusal { field: "", ..refusal }))
     };
     publish(&api, by, &channel, &type_name, change, &conditions).await
-}
-
-/// A held value as a patch sees it.
-fn json_of(api: &Api, type_name: &str, payload: &[u8]) -> Result<serde_json::Value, Problem> {
-    let text = api.broker.types.payload_to_json(type_name, payload).map_err(|error| {
-        let detail = format!(
-            "the value is no {type_name}, so it can't be patched: {error}; PUT it as a whole"
-        );
-        Problem::new(StatusCode::CONFLICT, "CONFLICT", detail)
-    })?;
-    Ok(serde_json::from_str(&text).expect("what was written as JSON is JSON"))
 }
 
 fn from_json(api: &Api, type_name: &str, data: &serde_json::Value) -> Result<Vec<u8>, Problem> {

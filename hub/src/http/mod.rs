@@ -35,6 +35,7 @@ pub mod version;
 mod walk;
 
 pub mod access;
+pub mod certificates;
 pub mod channels;
 pub mod commands;
 #[cfg(feature = "dashboard")]
@@ -113,6 +114,9 @@ fn resources() -> OpenApiRouter<Api> {
     OpenApiRouter::with_openapi(openapi::base())
         .routes(routes!(devices::list, devices::add))
         .routes(routes!(devices::one, devices::remove, device::put, device::patch))
+        .routes(routes!(certificates::list))
+        .routes(routes!(certificates::revoke))
+        .routes(routes!(certificates::of_device, certificates::pin))
         .routes(routes!(twin::of_device))
         .routes(routes!(light::of_device))
         .routes(routes!(overrides::one, overrides::put, overrides::end))

@@ -213,6 +213,7 @@ fn is_missing(records: &dyn Records, record: &Operation) -> Result<bool, StoreEr
         // A set comes whole or not at all.
         Table::Schema => Ok(!has(records, table, name_in(key))?),
         Table::Meta
+        | Table::Certificate
         | Table::Command
         | Table::Fleet
         | Table::Device

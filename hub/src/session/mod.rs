@@ -29,6 +29,7 @@ use proto::{ChannelPattern, CloseCode, CommandId, DeviceId, limits};
 
 use crate::access::Identity;
 use crate::codec::request::{Publication, Refusal, Report, Request, Sending, Subscription};
+use crate::metrics::Limit;
 
 pub mod bounds;
 pub mod rate;
@@ -99,6 +100,7 @@ pub struct Session {
     deadline: Instant,
     paused_until: Option<Instant>,
     greeting_bytes: usize,
+    hit: Option<Limit>,
 }
 
 #[derive(Debug)]
@@ -134,6 +136,7 @@ impl Session {
             deadline: now + limits.greeting_timeout,
             paused_until: None,
             greeting_bytes: 0,
+            hit: None,
         }
     }
 
@@ -168,6 +171,11 @@ impl Session {
     /// The driver reads nothing before this moment.
     pub fn paused_until(&self) -> Option<Instant> {
         self.paused_until
+    }
+
+    /// The limit that closed the session, where its code alone doesn't say.
+    pub fn limit_hit(&self) -> Option<Limit> {
+        self.hit
     }
 
     /// The credential of an admitted peer ends at this moment: nothing that it asks for then is done.
@@ -238,6 +246,10 @@ impl Session {
             (Phase::Open(open), Input::Received { request, bytes }) => {
                 open.heard(&mut self.deadline, now);
                 self.paused_until = open.charge(limits, now, bytes)?;
+                if request.changes_subscriptions() && !open.buckets.change() {
+                    self.hit = Some(Limit::SubscriptionChanges);
+                    return Err(CloseCode::RATE);
+                }
                 open.respond(limits, request)
             }
             (Phase::Open(open), Input::Control) => {

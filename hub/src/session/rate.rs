@@ -20,6 +20,10 @@ pub struct Rates {
     pub controls_per_s: f32,
     /// Pings and pongs at once.
     pub controls_burst: f32,
+    /// Subscriptions begun and ended a second.
+    pub changes_per_s: f32,
+    /// The same at once: [`Rates::changes_at_once`].
+    pub changes_burst: f32,
 }
 
 impl Rates {
@@ -31,6 +35,9 @@ impl Rates {
         bytes_burst: 256.0 * 1024.0,
         controls_per_s: 1.0,
         controls_burst: 10.0,
+        // Below its messages, or it would be slowed down forever instead.
+        changes_per_s: 5.0,
+        changes_burst: Self::changes_at_once(64),
     };
 
     /// Of an operator or a dashboard: whole streets are commanded at once.
@@ -41,7 +48,15 @@ impl Rates {
         bytes_burst: 16.0 * 1024.0 * 1024.0,
         controls_per_s: 1.0,
         controls_burst: 10.0,
+        changes_per_s: 100.0,
+        changes_burst: Self::changes_at_once(256),
     };
+
+    /// How many subscriptions one that may have `subscriptions` may begin and end at once: it exchanges all
+    /// of them, and none of those that it may have is ever one too many.
+    pub const fn changes_at_once(subscriptions: usize) -> f32 {
+        2.0 * subscriptions as f32
+    }
 }
 
 /// What is left of a peer's allowances.
@@ -51,6 +66,7 @@ pub struct Buckets {
     messages: f32,
     bytes: f32,
     controls: f32,
+    changes: f32,
 }
 
 impl Buckets {
@@ -61,6 +77,7 @@ impl Buckets {
             messages: rates.messages_burst,
             bytes: rates.bytes_burst,
             controls: rates.controls_burst,
+            changes: rates.changes_burst,
         }
     }
 
@@ -80,11 +97,19 @@ impl Buckets {
         self.controls >= 0.0
     }
 
+    /// Takes one change of subscriptions; false if there is none left. The envelope that asks for it was
+    /// charged before.
+    pub fn change(&mut self) -> bool {
+        self.changes -= 1.0;
+        self.changes >= 0.0
+    }
+
     fn refill(&mut self, rates: &Rates, now: Instant) {
         let passed = now.saturating_duration_since(self.at).as_secs_f32();
         self.at = now;
         self.messages = (self.messages + passed * rates.messages_per_s).min(rates.messages_burst);
         self.bytes = (self.bytes + passed * rates.bytes_per_s).min(rates.bytes_burst);
         self.controls = (self.controls + passed * rates.controls_per_s).min(rates.controls_burst);
+        self.changes = (self.changes + passed * rates.changes_per_s).min(rates.changes_burst);
     }
 }

@@ -3,7 +3,7 @@
 use proto::envelope::ErrorCode;
 
 use crate::access::Identity;
-use crate::codec::request::{Publication, Refusal};
+use crate::codec::request::{Change, Publication, Refusal};
 
 /// Why a peer may not publish.
 pub(super) enum Denied {
@@ -17,6 +17,9 @@ pub(super) fn own_channel(
     identity: &Identity,
     publication: &mut Publication<'_>,
 ) -> Result<(), Denied> {
+    if identity.device().is_some() {
+        of_a_report(publication)?;
+    }
     let Some(channel) = &publication.channel else {
         if identity.device().is_none() {
             let text = "is empty; only a device has a telemetry channel of its own";
@@ -38,6 +41,18 @@ pub(super) fn own_channel(
             Err(Denied::Refused(refusal))
         }
     }
+}
+
+/// What a device reports is ordered by its boot and sequence, and by nothing else.
+fn of_a_report(publication: &Publication<'_>) -> Result<(), Denied> {
+    let field = match (&publication.change, publication.expected) {
+        (_, Some(_)) => "publish.expected_revision",
+        (Change::Patch(_), None) => "publish.patch",
+        (Change::Whole(_), None) => return Ok(()),
+    };
+    let text = "is for operators and programs; a device's reports are ordered by boot and seq";
+    let refusal = Refusal::new(ErrorCode::BadValue, field, text);
+    Err(Denied::Refused(Refusal { seq: publication.seq, ..refusal }))
 }
 
 pub(super) fn not_permitted(field: &'static str, message: &str) -> Refusal {

@@ -106,6 +106,27 @@ fn one_subscription_too_many_is_refused_and_the_same_twice_is_one() {
 }
 
 #[test]
+fn all_subscriptions_exchanged_at_once_are_no_loop_and_one_change_more_is_cut() {
+    let role = Role::built_in("viewer");
+    let person = Identity::Person { role, name: "w".to_owned() };
+    let device = Identity::Device(DeviceId::parse("lamp-1").expect("valid"));
+    for (identity, max) in [(person, 256), (device, 64)] {
+        let mut bench = Bench::admitted(identity);
+        let patterns: Vec<String> = (0..max).map(|n| format!("devices.lamp-1.x{n}")).collect();
+        for pattern in &patterns {
+            assert!(matches!(bench.receive(subscribe(pattern)), Effect::Subscribe(_)));
+        }
+        for pattern in &patterns {
+            let unsubscribe = proto::envelope::Unsubscribe { pattern, ..Default::default() };
+            let ended = bench.receive(Kind::Unsubscribe(unsubscribe));
+            assert!(matches!(ended, Effect::Unsubscribe(_)), "{ended:?}");
+        }
+        assert_closed(bench.receive(subscribe(&patterns[0])), CloseCode::RATE);
+        assert_eq!(bench.session.limit_hit(), Some(Limit::SubscriptionChanges));
+    }
+}
+
+#[test]
 fn a_viewer_sends_no_commands() {
     let role = Role::built_in("viewer");
     let mut bench = Bench::admitted(Identity::Person { role, name: "w".to_owned() });

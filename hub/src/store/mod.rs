@@ -89,11 +89,13 @@ pub enum Table {
     Profile = b'p',
     /// Overrides, by their devices.
     Override = b'o',
+    /// Keys of devices' certificates, pinned and revoked, by their hashes.
+    Certificate = b'k',
 }
 
 impl Table {
     /// All tables.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Meta,
         Self::LastValue,
         Self::Command,
@@ -104,6 +106,7 @@ impl Table {
         Self::Audit,
         Self::Profile,
         Self::Override,
+        Self::Certificate,
     ];
 
     /// The first byte of every stored key of this table.

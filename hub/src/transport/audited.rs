@@ -80,7 +80,7 @@ pub(super) fn turned_away(link: &Link, now: Now, code: CloseCode) {
         _ => return,
     };
     let object = match &link.origin.certificate {
-        Certificate::Device(id) => format!("certificate of {id}"),
+        Certificate::Device(id, _) => format!("certificate of {id}"),
         Certificate::Unusable => "unusable certificate".to_owned(),
         Certificate::None => String::new(),
     };

@@ -283,7 +283,7 @@ impl Link {
         let reason = match end {
             End::Close(code) => {
                 broker.metrics.closed(code.0);
-                if let Some(limit) = limit_of(code) {
+                if let Some(limit) = self.session.limit_hit().or(limit_of(code)) {
                     broker.metrics.limit_hit(limit);
                 }
                 code.reason()

@@ -9,13 +9,14 @@ use super::audited::{self, Asked};
 use super::connection::{End, Link};
 use super::line::Line;
 use crate::audit::{Record, Verb};
-use crate::broker::at_once::is_told_to_devices;
+use crate::broker::at_once::{Publishing, Written, is_told_to_devices};
+use crate::broker::channel::Channel;
 use crate::broker::devices::Turned;
-use crate::broker::publish::{Origin, Receipt, Sender, Value};
+use crate::broker::publish::{EXPECTED, Origin, Receipt, Sender, Value, stale};
 use crate::broker::{Broker, Peer};
 use crate::clock::Now;
-use crate::codec::request::{Publication, Refusal, Report, Sending, Subscription};
-use crate::codec::{Encoding, Inbound, encode, outbound};
+use crate::codec::request::{Change, Publication, Refusal, Report, Sending, Subscription};
+use crate::codec::{Encoding, Frame, Inbound, encode, outbound};
 use crate::mailbox::Wakes;
 use crate::metrics::Limit;
 use crate::session::{Effect, Input};
@@ -232,7 +233,8 @@ fn put(
     request: u64,
     publication: Publication<'_>,
 ) -> Result<(), Refusal> {
-    let Publication { channel, type_name, content, boot, seq, measured_unix_ms } = publication;
+    let Publication { channel, type_name, change, expected, boot, seq, measured_unix_ms } =
+        publication;
     let (channel, report) = match &mut peer.device {
         Some(session) if session.stale => {
             let text = "the boot counter is lower than one that the hub has seen; raise it";
@@ -248,22 +250,67 @@ fn put(
         }
     };
     let type_name = channel.type_named(type_name)?;
-    let payload = content.into_payload(type_name, &broker.types, "publish.data")?;
-    let value = Value { type_name, payload: &payload, report, measured_unix_ms, instead_of: None };
+    let is_told = peer.device.is_none() && is_told_to_devices(&channel);
+    if is_told && expected.is_none() {
+        let text = "is missing: name the revision that was read, or 0 if there is none yet";
+        return Err(Refusal::new(ErrorCode::Conflict, EXPECTED, text));
+    }
     let receipt = match &peer.device {
         Some(session) if seq != 0 => Receipt::Cumulative(&peer.mailbox, &session.durable),
         _ if request != 0 => Receipt::Answer(&peer.mailbox, request),
         _ => Receipt::None,
     };
-    let record = match &peer.device {
-        None if is_told_to_devices(&channel) => {
-            let name = channel.name.as_str();
-            Some(Record::done(broker.actor_of(peer), Verb::Publish, name))
+    let content = match change {
+        Change::Whole(content) => content,
+        Change::Patch(patch) => {
+            let peer = &*peer;
+            return patch_value(
+                &Patching { broker, peer, now, channel: &channel, type_name, expected },
+                &patch,
+                &receipt,
+                wakes,
+            );
         }
-        Some(_) | None => None,
     };
+    let payload = content.into_payload(type_name, &broker.types, "publish.data")?;
+    let value =
+        Value { type_name, payload: &payload, report, measured_unix_ms, instead_of: expected };
+    let record =
+        is_told.then(|| Record::done(broker.actor_of(peer), Verb::Publish, channel.name.as_str()));
     let origin = Origin { sender: Sender::Peer(&peer.identity), record };
     broker.publish_from(origin, now, &channel, value, &receipt, wakes).map(drop)
+}
+
+/// Whose patch it is, and of what.
+struct Patching<'p> {
+    broker: &'p Arc<Broker>,
+    peer: &'p Peer,
+    now: Now,
+    channel: &'p Channel,
+    type_name: &'p str,
+    expected: Option<u64>,
+}
+
+fn patch_value(
+    of: &Patching<'_>,
+    patch: &serde_json::Value,
+    receipt: &Receipt<'_>,
+    wakes: &mut Wakes,
+) -> Result<(), Refusal> {
+    let revision = |held: Option<&Frame>| held.map_or(0, Frame::offset);
+    let publishing = Publishing {
+        type_name: of.type_name,
+        by: of.broker.actor_of(of.peer),
+        is_meant: |held: Option<&Frame>| of.expected.is_none_or(|wanted| wanted == revision(held)),
+        change: |held: Option<&Frame>| {
+            let payload = held.and_then(|held| held.message().payload).unwrap_or_default();
+            of.broker.patched(of.type_name, payload, patch)
+        },
+    };
+    match of.broker.write_meant(of.now, of.channel, &publishing, receipt, wakes)? {
+        Written::Done { .. } => Ok(()),
+        Written::Stale(held) => Err(stale(revision(held.as_deref()))),
+    }
 }
 
 fn subscribe(

@@ -5,19 +5,16 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use proto::DeviceId;
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
 use rustls::server::WebPkiClientVerifier;
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
-use x509_parser::prelude::{FromDer as _, GeneralName, ParsedExtension, X509Certificate};
+use x509_parser::prelude::{FromDer as _, X509Certificate};
 
+use crate::access::certificate::{self, Named};
 use crate::broker::credentials::Certificate;
 use crate::clock::Now;
-
-/// In front of a device's id in the subject alternative name of its certificate.
-pub const DEVICE_URI_PREFIX: &str = "urn:lamplighter:device:";
 
 /// Where the keys are, and what is allowed.
 #[derive(Debug, Clone, PartialEq)]
@@ -141,58 +138,10 @@ fn check_key_mode(file: &Path) -> Result<(), TlsError> {
     Ok(())
 }
 
-/// The device that a verified client certificate names: exactly one URI of ours, in the canonical
-/// form that a device id has.
+/// What a verified client certificate says.
 pub fn device_of(certificate: &CertificateDer<'_>) -> Certificate {
-    let Ok((_, parsed)) = X509Certificate::from_der(certificate) else {
-        return Certificate::Unusable;
-    };
-    let mut found = Certificate::Unusable;
-    let names =
-        parsed.extensions().iter().filter_map(|extension| match extension.parsed_extension() {
-            ParsedExtension::SubjectAlternativeName(names) => Some(&names.general_names),
-            _ => None,
-        });
-    for name in names.flatten() {
-        let GeneralName::URI(uri) = name else { continue };
-        let Some(id) = uri.strip_prefix(DEVICE_URI_PREFIX) else { continue };
-        match (DeviceId::parse(id), &found) {
-            (Ok(id), Certificate::Unusable) => found = Certificate::Device(id),
-            _ => return Certificate::Unusable,
-        }
-    }
-    found
-}
-
-#[cfg(test)]
-mod tests {
-    use rcgen::{CertificateParams, KeyPair, SanType};
-
-    use super::*;
-
-    #[test]
-    fn a_certificate_names_one_device_or_none() {
-        let device = Certificate::Device(DeviceId::parse("lamp-1").expect("valid"));
-        for (uris, found) in [
-            (&["urn:lamplighter:device:lamp-1"][..], device),
-            (&[], Certificate::Unusable),
-            (
-                &["urn:lamplighter:device:lamp-1", "urn:lamplighter:device:lamp-2"],
-                Certificate::Unusable,
-            ),
-            (&["urn:lamplighter:device:LAMP-1"], Certificate::Unusable),
-            (&["urn:lamplighter:device:lamp%2e1"], Certificate::Unusable),
-            (&["urn:lamplighter:device:*"], Certificate::Unusable),
-            (&["urn:other:device:lamp-1"], Certificate::Unusable),
-        ] {
-            let mut params = CertificateParams::new(vec![]).expect("no names");
-            for uri in uris {
-                let uri = (*uri).try_into().expect("ASCII");
-                params.subject_alt_names.push(SanType::URI(uri));
-            }
-            let key = KeyPair::generate().expect("randomness");
-            let certificate = params.self_signed(&key).expect("valid parameters");
-            assert_eq!(device_of(certificate.der()), found, "{uris:?}");
-        }
+    match certificate::read(certificate) {
+        Some((Named::Device(id), leaf)) => Certificate::Device(id, Box::new(leaf)),
+        Some((Named::Nobody, _)) | None => Certificate::Unusable,
     }
 }

@@ -27,6 +27,20 @@ impl<'a> Field<'a> for u64 {
     }
 }
 
+/// Present also if it is 0.
+impl<'a> Field<'a> for Option<u64> {
+    fn read(field: u32, value: Value<'a>) -> Result<Self, WireError> {
+        u64::read(field, value).map(Some)
+    }
+
+    fn write<S: Sink>(&self, field: u32, sink: &mut S) {
+        if let Some(value) = self {
+            sink.varint(u64::from(field) << 3);
+            sink.varint(*value);
+        }
+    }
+}
+
 impl<'a> Field<'a> for u32 {
     fn read(field: u32, value: Value<'a>) -> Result<Self, WireError> {
         let value = u64::read(field, value)?;
@@ -185,6 +199,7 @@ messages! {
     Publish {
         channel: &'a str = 1, seq: u64 = 2, boot: u32 = 3, time_unix_ms: u64 = 4,
         payload: Option<&'a [u8]> = 5, data: Option<&'a [u8]> = 6, type_name: &'a str = 7,
+        expected_revision: Option<u64> = 8, patch: bool = 9,
     }
     /// One value of a channel.
     Message {
@@ -215,7 +230,7 @@ messages! {
     /// Refuses a request.
     Error {
         code: ErrorCode = 1, message: &'a str = 2, field: &'a str = 3, retry_after_ms: u32 = 4,
-        seq: u64 = 5,
+        seq: u64 = 5, revision: u64 = 6,
     }
     /// Asks for a sign of life.
     Ping {}

@@ -1,6 +1,7 @@
 //! The HTTP side of the hub, as its users meet it: resources with versions, conflicts, and the
 //! description that it gives of itself.
 
+mod conditions;
 mod described;
 mod page;
 mod races;

@@ -2,6 +2,7 @@
 
 use proto::messages::lamplighter::v1::envelope::Kind;
 use proto::messages::lamplighter::v1::{ErrorCode, Publish, Subscribe, Unsubscribe};
+use tests::client::envelope;
 use tests::{Client, Device, Person};
 
 use crate::hostile;
@@ -93,6 +94,56 @@ async fn bc5_to_end_what_never_began_is_fine() {
     person.publish("site.a", b"still".to_vec()).await.expect("an operator may");
     assert_eq!(person.message().await.channel, "site.a", "BC5: the other one goes on");
     hostile::serves(&hub).await;
+}
+
+#[tokio::test]
+async fn bc6_subscribing_and_ending_10000_times_a_second_is_cut_and_a_page_that_opens_is_not() {
+    let hub = hostile::hub().await;
+    let limit = "lamplighter_limit_hits_total{limit=\"SubscriptionChanges\"}";
+    let mut witness = Person::viewer(&hub).await;
+    witness.watch("devices.lamp-other.telemetry").await;
+    let mut other = Device::start(&hub, "lamp-other").await;
+
+    // A page that exchanges all of what it shows.
+    let mut page = Person::viewer(&hub).await;
+    let patterns: Vec<String> = (0..256).map(|number| format!("site.x{number}")).collect();
+    page.client.binary(patterns.iter().flat_map(|pattern| begin(pattern)).collect()).await;
+    page.client.binary(patterns.iter().flat_map(|pattern| end(pattern)).collect()).await;
+    page.client.barrier().await;
+    assert_eq!(hub.metric(limit).await, 0.0, "BC6: a page that opens");
+
+    let mut person = Person::operator(&hub).await;
+    loops(&mut person.client, "site.a", 10_000).await;
+    assert_eq!(person.client.close_code().await, 4003, "BC6: a person");
+    assert_eq!(hub.metric(limit).await, 1.0, "BC6: a person");
+
+    let mut device = Device::start(&hub, "lamp-loops").await;
+    loops(&mut device.client, "devices.lamp-loops.desired", 1000).await;
+    assert_eq!(device.client.close_code().await, 4003, "BC6: a device");
+    assert_eq!(hub.metric(limit).await, 2.0, "BC6: a device");
+
+    // Others notice nothing, and who was cut may come back.
+    other.report_durably(7).await;
+    page.client.barrier().await;
+    assert_eq!(witness.numbers(1).await, [7], "BC6: the others");
+    hostile::serves(&hub).await;
+}
+
+/// Begins and ends the same subscription, a hundred times a message.
+async fn loops(client: &mut Client, pattern: &str, changes: usize) {
+    let hundred = [begin(pattern), end(pattern)].concat().repeat(50);
+    for _ in 0..changes / 100 {
+        client.binary(hundred.clone()).await;
+    }
+}
+
+fn begin(pattern: &str) -> Vec<u8> {
+    let pattern = pattern.to_owned();
+    envelope(0, Kind::Subscribe(Subscribe { pattern, ..Subscribe::default() }))
+}
+
+fn end(pattern: &str) -> Vec<u8> {
+    envelope(0, Kind::Unsubscribe(Unsubscribe { pattern: pattern.to_owned() }))
 }
 
 /// No row is a channel or a pattern, whatever is asked with it; the connection lives on.

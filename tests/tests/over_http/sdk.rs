@@ -15,9 +15,11 @@ const TYPED: &str = "[[channel]]\npattern = \"typed.*\"\ntypes = [\"lighting.v1.
 
 /// What is refused to an operator, and as what: the same over each way.
 const REFUSED: &[&str] = &[
-    "a stale revision: CONFLICT publish.instead",
-    "none expected: CONFLICT publish.instead",
-    "a wish without revision: CONFLICT publish.instead",
+    "a stale revision: CONFLICT publish.expected_revision",
+    "none expected: CONFLICT publish.expected_revision",
+    "a wish without revision: CONFLICT publish.expected_revision",
+    "a patch that is none: BAD_VALUE publish.data",
+    "a patch of no type: BAD_VALUE publish.data",
     "a channel: BAD_CHANNEL publish.channel",
     "dots: BAD_CHANNEL publish.channel",
     "a type: BAD_VALUE publish.type",
@@ -177,6 +179,8 @@ async fn writes(runtime: Runtime, way: &str) {
     for _ in 0..4 {
         assert_eq!(page.hears("published").await, "true");
     }
+    let patched = "true {\"calendar_id\":\"night\",\"version\":\"1\"}";
+    assert_eq!(page.hears("patched").await, patched, "over {way}");
     for refused in REFUSED {
         assert_eq!(page.hears("refused").await, *refused, "over {way}");
     }

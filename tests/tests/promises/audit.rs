@@ -18,7 +18,7 @@ async fn every_change_is_recorded_with_who_from_where_and_what() {
     let command = operator.send(person::command("lamp-1", "one")).await;
     operator.cancel(&command).await.expect("it waits");
     let desired = DeviceConfig::default().encode_to_vec();
-    operator.publish("devices.lamp-1.desired", desired).await.expect("permitted");
+    operator.replace("devices.lamp-1.desired", desired, 0).await.expect("permitted");
     assert_eq!(http.delete(&format!("/v1/tokens/{id}")).await.status, 204);
     assert_eq!(http.delete("/v1/devices/lamp-1").await.status, 204);
 

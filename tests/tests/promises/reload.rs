@@ -201,7 +201,7 @@ async fn reload(hub: &Hub, http: &Http) {
 }
 
 /// How a connection begins that remembers what earlier ones were given.
-async fn handshake(hub: &Hub, trust: &Arc<rustls::ClientConfig>) -> HandshakeKind {
+pub(crate) async fn handshake(hub: &Hub, trust: &Arc<rustls::ClientConfig>) -> HandshakeKind {
     let mut tls = connect(hub, trust).await;
     // The ticket for the next one comes before the answer.
     tls.write_all(b"GET /healthz HTTP/1.1\r\nhost: hub\r\n\r\n").await.expect("it takes bytes");
@@ -222,7 +222,7 @@ async fn connect(hub: &Hub, trust: &Arc<rustls::ClientConfig>) -> TlsStream<TcpS
 }
 
 /// A device's chain and key, by the hub's own CA.
-fn device_certificate(hub: &Hub, id: &str) -> (String, String) {
+pub(crate) fn device_certificate(hub: &Hub, id: &str) -> (String, String) {
     let read = |name: &str| fs::read_to_string(hub.dev_file(name)).expect("the hub made it");
     let authority = KeyPair::from_pem(&read("ca.key")).expect("a key");
     let issuer = Issuer::from_ca_cert_pem(&read("ca.pem"), authority).expect("a CA");

@@ -12,7 +12,7 @@ use proto::messages::lamplighter::v1::envelope::Kind;
 use proto::messages::lamplighter::v1::publish::Content;
 use proto::messages::lamplighter::v1::{Message as WireMessage, Publish};
 use proto::messages::lighting::v1::DeviceConfig;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tests::cli::Cli;
 use tests::deadline::until;
 use tests::http::Http;
@@ -182,9 +182,13 @@ async fn fill(hub: &Hub, ids: &[String]) -> Vec<String> {
         let channel = format!("devices.{id}.desired");
         let config = DeviceConfig { calendar_id: format!("of {id}"), ..DeviceConfig::default() };
         let content = Some(Content::Payload(config.encode_to_vec()));
-        let publish = Publish { channel, content, ..Publish::default() };
+        let publish =
+            Publish { channel, content, expected_revision: Some(0), ..Publish::default() };
         operator.client.say(0, Kind::Publish(publish)).await;
     }
+    let pinned = json!({ "keys": ["7".repeat(64)] });
+    let path = format!("/v1/devices/{}/certificates", ids[0]);
+    assert_eq!(hub.http().post(&path, &pinned).await.status, 201);
     let mut commands = Vec::new();
     for id in ids.iter().step_by(500) {
         commands.push(operator.send(person::command(id, "later")).await);
@@ -194,7 +198,9 @@ async fn fill(hub: &Hub, ids: &[String]) -> Vec<String> {
 
 /// Devices, twins and commands, without what depends on the moment.
 async fn everything(http: &Http, ids: &[String], commands: &[String]) -> Vec<Value> {
-    let mut found = Vec::new();
+    let pins = http.get("/v1/certificates").await.json();
+    assert_eq!(pins["certificates"].as_array().map(Vec::len), Some(1), "{pins}");
+    let mut found = vec![pins];
     for (id, _) in ids.iter().zip(0..).filter(|(_, number)| number % 100 == 7) {
         let mut twin = http.get(&format!("/v1/devices/{id}/twin")).await.json();
         twin["now_unix_ms"].take();

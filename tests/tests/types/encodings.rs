@@ -149,7 +149,8 @@ async fn json_that_is_published_reaches_the_device_as_protobuf() {
     lamp.client.answer(request).await;
     let mut text = greeted(&hub).await;
     let data = json!({ "version": 7 });
-    let publish = json!({ "channel": "devices.lamp-1.desired", "data": data });
+    let publish =
+        json!({ "channel": "devices.lamp-1.desired", "data": data, "expected_revision": "0" });
     say(&mut text, 2, "publish", &publish).await;
     heard(&mut text, "ack").await;
 

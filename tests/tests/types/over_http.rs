@@ -90,7 +90,7 @@ async fn a_value_that_is_not_of_its_type_is_not_patched_but_put() {
     let headers = [("content-type", PATCH)];
     let patched = http.call("PATCH", "/v1/channels/site.1", &headers, &json!({})).await;
     assert_eq!(patched.status, 409, "{}", patched.body);
-    assert!(patched.body.contains("PUT it as a whole"), "{}", patched.body);
+    assert!(patched.body.contains("write it as a whole"), "{}", patched.body);
     assert_eq!(read(&http, "/v1/channels/site.1", PROTOBUF).await.1, BROKEN);
     assert_eq!(http.call("PUT", "/v1/channels/site.1", &[], &json!({})).await.status, 200);
     let patched = http.call("PATCH", "/v1/channels/site.1", &headers, &json!({})).await;

@@ -179,7 +179,7 @@ impl Bench {
     fn enter(&self, role: &str) -> Peer {
         let role: Arc<Role> = self.broker.role(role).expect("a role");
         let identity = Identity::Person { role, name: "ann".to_owned() };
-        let admission = Admission { identity, token: None, issued: None };
+        let admission = Admission { identity, token: None, issued: None, certificate: None };
         let entered = self.broker.enter_session(Now::read(), &admission, &Hello::default());
         entered.expect("people may always")
     }

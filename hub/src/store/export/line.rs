@@ -54,6 +54,7 @@ impl Table {
     pub fn name(self) -> &'static str {
         match self {
             Self::Audit => "audit",
+            Self::Certificate => "certificate",
             Self::Command => "command",
             Self::Device => "device",
             Self::Fleet => "fleet",
