@@ -37,11 +37,27 @@ impl std::fmt::Display for KeyHash {
     }
 }
 
+/// A certificate as lists of revoked ones know it: the SHA-256 of who signed it and the number that it got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct CertificateNumber([u8; 32]);
+
+impl CertificateNumber {
+    /// By the DER of its issuer's name, and its serial number, big end first.
+    pub fn of(issuer: &[u8], serial: &[u8]) -> Self {
+        let zeros = serial.iter().take_while(|byte| **byte == 0).count();
+        let mut hash = Sha256::new_with_prefix(Sha256::digest(issuer));
+        hash.update(&serial[zeros..]);
+        Self(hash.finalize().into())
+    }
+}
+
 /// What people want to know of a certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Leaf {
     /// Its key.
     pub key: KeyHash,
+    /// What lists of revoked certificates call it.
+    pub number: CertificateNumber,
     /// Whom it names, for people.
     pub subject: String,
     /// Its number, given by who signed it, in hexadecimal.
@@ -50,6 +66,22 @@ pub struct Leaf {
     pub not_before_unix_ms: u64,
     /// ms since 1970 until when it is.
     pub not_after_unix_ms: u64,
+}
+
+/// What remains of a certificate while its session runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Presented {
+    /// Its key.
+    pub key: KeyHash,
+    /// What lists of revoked certificates call it.
+    pub number: CertificateNumber,
+}
+
+impl Leaf {
+    /// What remains of it.
+    pub fn presented(&self) -> Box<Presented> {
+        Box::new(Presented { key: self.key, number: self.number })
+    }
 }
 
 /// The devices that a certificate names.
@@ -67,6 +99,7 @@ pub fn read(der: &[u8]) -> Option<(Named, Leaf)> {
     let unix_ms = |at: i64| u64::try_from(at).unwrap_or(0).saturating_mul(1000);
     let leaf = Leaf {
         key: KeyHash(Sha256::digest(parsed.tbs_certificate.subject_pki.raw).into()),
+        number: CertificateNumber::of(parsed.issuer().as_raw(), parsed.raw_serial()),
         subject: cut(parsed.subject().to_string()),
         serial: cut(parsed.raw_serial().iter().map(|byte| format!("{byte:02x}")).collect()),
         not_before_unix_ms: unix_ms(parsed.validity().not_before.timestamp()),

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use proto::DeviceId;
 use serde::{Deserialize, Serialize};
 
-use super::certificate::KeyHash;
+use super::certificate::Presented;
 use super::jwt::Issued;
 use super::{Identity, Roles, TokenHash};
 use crate::clock::Now;
@@ -50,8 +50,8 @@ pub struct Admission {
     pub token: Option<TokenHash>,
     /// Who stands for it, if an issuer does, and ms since 1970 from when on nobody does.
     pub issued: Option<Box<(Issued, u64)>>,
-    /// The key of the device's certificate that it presented, if it was one.
-    pub certificate: Option<KeyHash>,
+    /// The device's certificate that it presented, if it was one.
+    pub certificate: Option<Box<Presented>>,
 }
 
 impl Admission {
@@ -61,9 +61,9 @@ impl Admission {
     }
 
     /// By a client certificate.
-    pub fn by_certificate(device: &DeviceId, key: KeyHash) -> Self {
+    pub fn by_certificate(device: &DeviceId, presented: Box<Presented>) -> Self {
         let identity = Identity::Device(device.clone());
-        Self { identity, token: None, issued: None, certificate: Some(key) }
+        Self { identity, token: None, issued: None, certificate: Some(presented) }
     }
 
     /// When it ends by itself, if it does.
@@ -107,6 +107,11 @@ impl Directory {
     /// The credential of a token.
     pub fn find(&self, hash: &TokenHash) -> Option<&Credential> {
         self.by_hash.get(hash)
+    }
+
+    /// Whether any speaks for a subject that `which` picks. Costs a walk over all.
+    pub fn has(&self, which: impl Fn(&Subject) -> bool) -> bool {
+        self.by_hash.values().any(|credential| which(&credential.subject))
     }
 
     /// Takes out those that `which` picks, and returns them. Costs a walk over all.

@@ -157,13 +157,25 @@ pub fn verify(
     Ok(Claims { role, ends_unix_ms: ends * 1000, issued })
 }
 
+impl Issuer {
+    /// What stands behind the `@` of its bearers' names.
+    fn place(&self) -> &str {
+        let issuer = &self.trust.issuer;
+        issuer.strip_prefix("https://").unwrap_or(issuer).trim_end_matches('/')
+    }
+
+    /// Whether somebody of this name may come by a token of it.
+    pub fn stands_for(&self, name: &str) -> bool {
+        let subject = name.strip_suffix(self.place()).and_then(|name| name.strip_suffix('@'));
+        subject.is_some_and(|subject| !self.disabled.iter().any(|disabled| disabled == subject))
+    }
+}
+
 impl Issued {
     /// Its bearer, as people see it: `ann@login.city.example`, which is nobody whom the hub itself or
     /// another issuer calls ann.
     pub fn name(&self) -> String {
-        let issuer = &self.issuer.trust.issuer;
-        let place = issuer.strip_prefix("https://").unwrap_or(issuer);
-        format!("{}@{}", self.subject, place.trim_end_matches('/'))
+        format!("{}@{}", self.subject, self.issuer.place())
     }
 
     /// Whether the issuers of now stand for it as those did that it came from.

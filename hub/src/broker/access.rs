@@ -33,6 +33,7 @@ impl Broker {
             }
             self.policy.store(Arc::new(policy));
         }
+        self.senders_changed();
         self.recheck_access()
     }
 
@@ -68,8 +69,9 @@ impl Broker {
         {
             return Err(CloseCode::REVOKED);
         }
-        if let (Identity::Device(id), Some(key)) = (&admission.identity, &admission.certificate)
-            && !self.key_still_holds(id, key)
+        if let (Identity::Device(id), Some(presented)) =
+            (&admission.identity, admission.certificate.as_deref())
+            && !self.certificate_still_holds(id, presented)
         {
             return Err(CloseCode::REVOKED);
         }

@@ -4,7 +4,8 @@
 //! a record comes with a pinned key, or not at all: also where all that it had are revoked. A revoked key
 //! stays revoked, whatever becomes of its device.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 
 use proto::envelope::ErrorCode;
 use proto::{CloseCode, DeviceId};
@@ -14,7 +15,7 @@ use super::registry::{durable, json, operation};
 use super::restore::{Restored, skip};
 use super::{Broker, Ticket, audit};
 use crate::access::Identity;
-use crate::access::certificate::{KeyHash, Leaf};
+use crate::access::certificate::{CertificateNumber, KeyHash, Leaf, Presented};
 use crate::audit::{Actor, Door, Record, Verb};
 use crate::clock::Now;
 use crate::codec::Refusal;
@@ -204,6 +205,9 @@ impl Broker {
         leaf: &Leaf,
         is_registered: bool,
     ) -> Result<(), CloseCode> {
+        if self.revoked.load().contains(&leaf.number) {
+            return Err(CloseCode::REVOKED);
+        }
         let (verdict, is_new) = {
             let pins = self.pins.read();
             let pin = pins.by_key.get(&leaf.key);
@@ -223,9 +227,21 @@ impl Broker {
         }
     }
 
-    /// Whether a device that came with this key might still.
-    pub(crate) fn key_still_holds(&self, id: &DeviceId, key: &KeyHash) -> bool {
-        matches!(self.pins.read().judge(id, key), Verdict::Free | Verdict::Pinned)
+    /// Whether a device that came with this certificate might still.
+    pub(crate) fn certificate_still_holds(&self, id: &DeviceId, presented: &Presented) -> bool {
+        let verdict = self.pins.read().judge(id, &presented.key);
+        matches!(verdict, Verdict::Free | Verdict::Pinned)
+            && !self.revoked.load().contains(&presented.number)
+    }
+
+    /// What the lists of revoked certificates say from now on; sessions with such end. Costs a walk over
+    /// all sessions. Returns how many end.
+    pub fn set_revoked(&self, revoked: HashSet<CertificateNumber>) -> usize {
+        if revoked == **self.revoked.load() {
+            return 0;
+        }
+        self.revoked.store(Arc::new(revoked));
+        self.recheck_access()
     }
 
     fn see_key(&self, now: Now, leaf: &Leaf) {
@@ -397,9 +413,9 @@ impl Broker {
     /// Ends the sessions of these devices with keys that hold no more.
     fn end_by_key(&self, which: impl Fn(&DeviceId, &KeyHash) -> bool) {
         self.close_sessions(CloseCode::REVOKED, |entry| {
-            match (&entry.admission.identity, &entry.admission.certificate) {
-                (Identity::Device(id), Some(key)) => {
-                    which(id, key) && !self.key_still_holds(id, key)
+            match (&entry.admission.identity, entry.admission.certificate.as_deref()) {
+                (Identity::Device(id), Some(presented)) => {
+                    which(id, &presented.key) && !self.certificate_still_holds(id, presented)
                 }
                 _ => false,
             }

@@ -57,6 +57,16 @@ impl Desk {
         token
     }
 
+    /// What the audit log gets in the batch of the next step that is persisted.
+    pub(crate) fn record_next(&mut self, record: Record) {
+        self.record = Some(record);
+    }
+
+    /// Nothing was persisted, so there is nothing to record either.
+    pub(crate) fn record_nothing(&mut self) {
+        self.record = None;
+    }
+
     /// A token for a request whose answer nobody waits for.
     pub(crate) fn token_of_nobody(&mut self) -> ReplyToken {
         self.next_reply += 1;
@@ -249,6 +259,7 @@ impl Broker {
     pub(crate) fn commands_tick(&self, now: Now) {
         let mut wakes = Wakes::default();
         let mut desk = self.desk.lock();
+        self.withdraw_of_revoked(now, &mut desk, &mut wakes);
         while desk.ledger.deadline().is_some_and(|deadline| deadline <= now.mono) {
             self.drive(now, &mut desk, &mut wakes, Input::Timeout);
         }

@@ -54,7 +54,7 @@ impl Broker {
                 return Err(CloseCode::REVOKED);
             }
             self.admit_key(now, id, leaf, true)?;
-            return Ok(Admission::by_certificate(id, leaf.key));
+            return Ok(Admission::by_certificate(id, leaf.presented()));
         }
         let admission = self.identify(now, token)?;
         match (&admission.identity, certificate) {
@@ -64,7 +64,7 @@ impl Broker {
             }
             (Identity::Device(id), Certificate::Device(_, leaf)) => {
                 self.admit_key(now, id, leaf, true)?;
-                Ok(Admission { certificate: Some(leaf.key), ..admission })
+                Ok(Admission { certificate: Some(leaf.presented()), ..admission })
             }
             _ => Ok(admission),
         }
@@ -195,6 +195,7 @@ impl Broker {
             return Err(refusal);
         }
         self.close_sessions(CloseCode::REVOKED, |entry| entry.admission.token == Some(hash));
+        self.senders_changed();
         durable(wait).await
     }
 }

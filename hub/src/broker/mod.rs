@@ -28,13 +28,14 @@
 //! - Nothing is acknowledged as durable before its commit is.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, Guard};
 use parking_lot::{Mutex, RwLock};
 use proto::{ChannelPattern, DeviceId};
 
+use crate::access::certificate::CertificateNumber;
 use crate::access::{Directory, Identity, Policy};
 use crate::clock::Now;
 use crate::codec::{Frame, LiveTypes, Refusal};
@@ -70,6 +71,7 @@ mod asker;
 pub mod commands;
 pub mod fleet;
 pub mod fleet_request;
+mod senders;
 
 pub mod layers;
 pub mod light;
@@ -179,7 +181,11 @@ pub struct Broker {
     pub(crate) sessions: Mutex<std::collections::HashMap<u64, Arc<devices::SessionEntry>>>,
     pub(crate) directory: RwLock<Directory>,
     pub(crate) pins: RwLock<certificates::Pins>,
+    /// What lists of revoked certificates say; exchanged by a reload.
+    pub(crate) revoked: ArcSwap<std::collections::HashSet<CertificateNumber>>,
     policy: ArcSwap<Policy>,
+    /// Who sent what waits may not any more.
+    pub(crate) senders_changed: AtomicBool,
     pub(crate) desk: Mutex<commands::Desk>,
     pub(crate) writer: std::sync::OnceLock<Writer<Ticket>>,
     pub(crate) room: room::Room,

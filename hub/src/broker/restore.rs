@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use arc_swap::ArcSwap;
 use parking_lot::{Mutex, RwLock};
@@ -102,7 +102,9 @@ impl Broker {
             sessions: Mutex::new(HashMap::new()),
             directory: RwLock::new(directory),
             pins: RwLock::new(pins),
+            revoked: ArcSwap::default(),
             policy: ArcSwap::default(),
+            senders_changed: AtomicBool::new(false),
             desk: Mutex::new(Desk::new(ledger, fleets)),
             writer: std::sync::OnceLock::new(),
             room: Room::new(settings.data_folder.clone()),

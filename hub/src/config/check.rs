@@ -44,6 +44,7 @@ pub fn config(file: &File, dev: bool) -> Result<Config, ConfigError> {
         listen,
         listen_plain,
         tls: tls(file, dev, listen.is_some())?,
+        crl: file.tls.crl.clone(),
         dev,
         data_folder: file.data.folder.clone(),
         store: file.data.store,
@@ -66,6 +67,13 @@ fn tls(
     listens: bool,
 ) -> Result<Option<transport::tls::Files>, ConfigError> {
     let tls = &file.tls;
+    if tls.crl.len() > transport::crl::FILES_MAX {
+        let problem = format!("has {} files; at most {}", tls.crl.len(), transport::crl::FILES_MAX);
+        return wrong("tls.crl", problem);
+    }
+    if tls.crl.iter().any(|path| path.as_os_str().is_empty()) {
+        return wrong("tls.crl", "has an empty path; leave it out to have no list");
+    }
     if tls.certificate.as_os_str().is_empty() || tls.key.as_os_str().is_empty() {
         if dev || !listens {
             return Ok(None);
@@ -74,7 +82,11 @@ fn tls(
         return wrong("tls.certificate", problem);
     }
     let client_ca = (!tls.client_ca.as_os_str().is_empty()).then(|| tls.client_ca.clone());
+    if client_ca.is_none() && !tls.crl.is_empty() {
+        return wrong("tls.crl", "is for the CAs of tls.client_ca, and there are none");
+    }
     Ok(Some(transport::tls::Files {
+        crl: tls.crl.clone(),
         certificate: tls.certificate.clone(),
         key: tls.key.clone(),
         client_ca,

@@ -121,8 +121,25 @@ pub struct Tls {
     pub key: PathBuf,
     /// CAs of device certificates; none if empty.
     pub client_ca: PathBuf,
+    /// Lists of revoked device certificates: a file, or several.
+    #[serde(deserialize_with = "one_or_many")]
+    pub crl: Vec<PathBuf>,
     /// Also TLS 1.2.
     pub tls12: bool,
+}
+
+/// A path, or a list of paths.
+fn one_or_many<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Vec<PathBuf>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "expected a path, or a list of paths")]
+    enum OneOrMany {
+        One(PathBuf),
+        Many(Vec<PathBuf>),
+    }
+    Ok(match OneOrMany::deserialize(from)? {
+        OneOrMany::One(path) => vec![path],
+        OneOrMany::Many(paths) => paths,
+    })
 }
 
 /// The data folder and its store.

@@ -59,6 +59,8 @@ pub struct Config {
     pub listen_plain: Option<SocketAddr>,
     /// Certificates and keys; absent in dev, where the hub makes its own.
     pub tls: Option<transport::tls::Files>,
+    /// Lists of revoked certificates, also for the files of dev.
+    pub crl: Vec<PathBuf>,
     /// Loopback only, with a CA and credentials of its own.
     pub dev: bool,
     /// The one data folder.

@@ -37,11 +37,11 @@ pub enum DevError {
 ///
 /// # Errors
 /// They can't be made or written.
-pub fn certificates(data_folder: &Path) -> Result<Files, DevError> {
+pub fn certificates(data_folder: &Path, crl: &[PathBuf]) -> Result<Files, DevError> {
     let folder = data_folder.join("dev");
     let write = |source| DevError::Write { path: folder.clone(), source };
     fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(write)?;
-    let files = files(data_folder);
+    let files = files(data_folder, crl);
     if !files.key.exists() || !files.certificate.exists() {
         make(&folder)?;
         tracing::warn!(folder = %folder.display(),
@@ -50,13 +50,14 @@ pub fn certificates(data_folder: &Path) -> Result<Files, DevError> {
     Ok(files)
 }
 
-/// Where they are.
-pub fn files(data_folder: &Path) -> Files {
+/// Where they are; the lists of revoked ones are those of the configuration.
+pub fn files(data_folder: &Path, crl: &[PathBuf]) -> Files {
     let folder = data_folder.join("dev");
     Files {
         certificate: folder.join("server.pem"),
         key: folder.join("server.key"),
         client_ca: Some(folder.join("ca.pem")),
+        crl: crl.to_vec(),
         tls12: false,
     }
 }

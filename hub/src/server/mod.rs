@@ -141,12 +141,9 @@ async fn run(
     let hangup = reload::hangup()?;
     let (store, _lock) = open_store(&config)?;
     let files = reload::tls_files(&config)?;
-    let tls = match &files {
-        Some(files) => {
-            Some(Arc::new(ArcSwap::from_pointee(tls::server_config(files, Now::read())?)))
-        }
-        None => None,
-    };
+    let loaded = files.as_ref().map(|files| tls::load(files, Now::read())).transpose()?;
+    let (tls, revoked) = loaded.map(|loaded| (loaded.config, loaded.revoked)).unzip();
+    let tls = tls.map(|config| Arc::new(ArcSwap::from_pointee(config)));
     let metrics = Arc::new(Metrics::new());
     let rules = Rules::with_built_in(config.rules.clone());
     let (broker, restored) =
@@ -154,6 +151,7 @@ async fn run(
     let crate::broker::restore::Restored { devices, commands, .. } = restored;
     tracing::info!(devices, commands, "registry restored; last values follow");
     broker.set_policy(std::mem::take(&mut config.policy));
+    broker.set_revoked(revoked.unwrap_or_default());
     let records = store.records();
     let writer = start_writer(&broker, store, &config)?;
     let begun = broker.begin(writer, Now::read()).await;

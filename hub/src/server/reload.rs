@@ -55,10 +55,12 @@ const LIVE: &[&str] = &[
     "limits.device_bytes_per_s",
     "limits.device_messages_burst",
     "limits.device_messages_per_s",
+    "limits.device_subscription_changes_per_s",
     "limits.device_subscriptions",
     "limits.greeting_timeout",
     "limits.handshake_timeout",
     "limits.head_timeout",
+    "limits.person_subscription_changes_per_s",
     "limits.person_subscriptions",
     "limits.ping_interval",
     "limits.pong_timeout",
@@ -128,7 +130,7 @@ struct PreparedTls {
     files: tls::Files,
     /// From before they were read: what changes in between is found at the next look.
     prints: Vec<Print>,
-    config: ServerConfig,
+    loaded: tls::Loaded,
 }
 
 /// The files of TLS, if the hub listens with it.
@@ -138,7 +140,7 @@ struct PreparedTls {
 pub fn tls_files(config: &Config) -> Result<Option<tls::Files>, ServeError> {
     Ok(match (&config.tls, config.dev) {
         (Some(files), _) => Some(files.clone()),
-        (None, true) => Some(dev::certificates(&config.data_folder)?),
+        (None, true) => Some(dev::certificates(&config.data_folder, &config.crl)?),
         (None, false) => None,
     })
 }
@@ -227,16 +229,16 @@ impl Reloader {
             (None, _) => None,
             (Some(_), Some(files)) => Some(files.clone()),
             // Those of dev are where they were.
-            (Some(_), None) => Some(dev::files(&config.data_folder)),
+            (Some(_), None) => Some(dev::files(&config.data_folder, &config.crl)),
         };
         let tls = match files {
             None => None,
             Some(files) => {
                 let prints = prints_of(&files);
-                let config = tls::server_config(&files, Now::read())?;
+                let loaded = tls::load(&files, Now::read())?;
                 let fresh = prints.iter().filter(|print| !self.in_force.contains(print));
                 changed.extend(fresh.map(|(path, _)| path.display().to_string()));
-                Some(PreparedTls { files, prints, config })
+                Some(PreparedTls { files, prints, loaded })
             }
         };
         Ok(Prepared { file, config, tls, changed })
@@ -278,9 +280,10 @@ impl Reloader {
             if of_authorities(&fresh.prints, &fresh.files) == before {
                 // So that devices go on to resume their sessions. Other CAs end that: who resumes
                 // shows no certificate.
-                fresh.config.ticketer = current.load().ticketer.clone();
+                fresh.loaded.config.ticketer = current.load().ticketer.clone();
             }
-            current.store(Arc::new(fresh.config));
+            current.store(Arc::new(fresh.loaded.config));
+            self.broker.set_revoked(fresh.loaded.revoked);
             self.seen.retain(|(path, _)| self.flags.config.as_ref() == Some(path));
             self.seen.extend(fresh.prints.iter().cloned());
             self.in_force = fresh.prints;
@@ -291,7 +294,8 @@ impl Reloader {
 
 fn prints_of(files: &tls::Files) -> Vec<Print> {
     let paths = [Some(&files.certificate), Some(&files.key), files.client_ca.as_ref()];
-    paths.into_iter().flatten().map(|path| (path.clone(), print(path))).collect()
+    let paths = paths.into_iter().flatten().chain(&files.crl);
+    paths.map(|path| (path.clone(), print(path))).collect()
 }
 
 /// Whether a key, or its section, is taken up without a restart.

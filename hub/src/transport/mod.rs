@@ -22,6 +22,7 @@ pub mod address;
 mod audited;
 pub mod buffers;
 pub mod connection;
+pub mod crl;
 mod early;
 mod farewell;
 mod incoming;

@@ -1,5 +1,6 @@
 //! TLS by rustls: version 1.3, 1.2 only if asked for; HTTP/1.1 only; client certificates by an own CA.
 
+use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -7,12 +8,13 @@ use std::sync::Arc;
 
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
-use rustls::server::WebPkiClientVerifier;
+use rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
-use crate::access::certificate::{self, Named};
+use super::crl;
+use crate::access::certificate::{self, CertificateNumber, Named};
 use crate::broker::credentials::Certificate;
 use crate::clock::Now;
 
@@ -25,8 +27,19 @@ pub struct Files {
     pub key: PathBuf,
     /// CAs that sign devices' certificates, PEM; none: devices use tokens.
     pub client_ca: Option<PathBuf>,
+    /// Lists of revoked certificates of devices, PEM or DER.
+    pub crl: Vec<PathBuf>,
     /// Also TLS 1.2.
     pub tls12: bool,
+}
+
+/// What was read from files: both halves come into force together.
+#[derive(Debug)]
+pub struct Loaded {
+    /// For handshakes.
+    pub config: ServerConfig,
+    /// Certificates of devices that are revoked.
+    pub revoked: HashSet<CertificateNumber>,
 }
 
 /// Why TLS can't start.
@@ -46,15 +59,17 @@ pub enum TlsError {
     Mismatch { key: PathBuf, certificate: PathBuf, source: rustls::Error },
     #[error("a certificate in {file} is no CA: {source}")]
     BadCa { file: PathBuf, source: rustls::Error },
+    #[error("the list of revoked certificates {file} {problem}")]
+    Crl { file: PathBuf, problem: String },
     #[error("the CAs in {file} can't be used: {source}")]
-    Verifier { file: PathBuf, source: rustls::server::VerifierBuilderError },
+    Verifier { file: PathBuf, source: VerifierBuilderError },
 }
 
 /// The server's side, from files.
 ///
 /// # Errors
 /// A file can't be read, is of the wrong kind or out of date, or others may read the key.
-pub fn server_config(files: &Files, now: Now) -> Result<ServerConfig, TlsError> {
+pub fn load(files: &Files, now: Now) -> Result<Loaded, TlsError> {
     check_key_mode(&files.key)?;
     let chain = certificates(&files.certificate)?;
     check_validity(&files.certificate, &chain, now)?;
@@ -69,6 +84,7 @@ pub fn server_config(files: &Files, now: Now) -> Result<ServerConfig, TlsError> 
     let builder = ServerConfig::builder_with_provider(provider.clone())
         .with_protocol_versions(versions)
         .expect("the provider has suites for TLS 1.3 and 1.2");
+    let lists = crl::read(&files.crl, now)?;
     let builder = match &files.client_ca {
         None => builder.with_no_client_auth(),
         Some(file) => {
@@ -78,11 +94,14 @@ pub fn server_config(files: &Files, now: Now) -> Result<ServerConfig, TlsError> 
                     .add(certificate)
                     .map_err(|source| TlsError::BadCa { file: file.clone(), source })?;
             }
-            // A device may come with a token instead; who comes with a certificate must be right.
+            // A device may come with a token instead; who comes with a certificate must be right. A CA
+            // without a list has revoked nobody.
             let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
+                .with_crls(lists.ders)
+                .allow_unknown_revocation_status()
                 .allow_unauthenticated()
                 .build()
-                .map_err(|source| TlsError::Verifier { file: file.clone(), source })?;
+                .map_err(|source| unusable(files, file, source))?;
             builder.with_client_cert_verifier(verifier)
         }
     };
@@ -97,7 +116,19 @@ pub fn server_config(files: &Files, now: Now) -> Result<ServerConfig, TlsError> 
     if let Ok(ticketer) = aws_lc_rs::Ticketer::new() {
         config.ticketer = ticketer;
     }
-    Ok(config)
+    Ok(Loaded { config, revoked: lists.revoked })
+}
+
+/// Which file makes the verifier impossible: a list of a kind that it doesn't take, or the CAs.
+fn unusable(files: &Files, ca: &Path, source: VerifierBuilderError) -> TlsError {
+    match (source, &files.crl[..]) {
+        (VerifierBuilderError::InvalidCrl(error), lists) if !lists.is_empty() => {
+            let names: Vec<String> = lists.iter().map(|file| file.display().to_string()).collect();
+            let problem = format!("is of a kind that can't be used: {error:?}");
+            TlsError::Crl { file: names.join(", ").into(), problem }
+        }
+        (source, _) => TlsError::Verifier { file: ca.to_owned(), source },
+    }
 }
 
 fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {

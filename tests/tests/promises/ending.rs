@@ -1,9 +1,14 @@
 //! Stopping and revoking: everybody is told, and what was acknowledged stays.
 
+use std::time::Duration;
+
 use proto::CloseCode;
 use proto::messages::lamplighter::v1::envelope::Kind;
-use serde_json::json;
-use tests::{Device, Hub, Person, Via};
+use serde_json::{Value, json};
+use tests::deadline::until;
+use tests::{Device, Hub, Person, Via, person};
+
+use super::commands::nothing_comes;
 
 /// Promise P20.
 #[tokio::test(flavor = "multi_thread")]
@@ -42,6 +47,49 @@ async fn a_revoked_token_ends_its_sessions() {
     let mut lamp = Device::start(&hub, "lamp-1").await;
     assert_eq!(hub.http().delete("/v1/devices/lamp-1").await.status, 204);
     assert_eq!(lamp.client.close_code().await, CloseCode::REVOKED.0);
+}
+
+/// Promise P24: what waits of a sender who is revoked is not delivered, also over a restart; what others sent is.
+#[tokio::test(flavor = "multi_thread")]
+async fn unsent_commands_of_a_revoked_sender_are_withdrawn_within_5_s() {
+    let mut hub = Hub::start().await;
+    let http = hub.http();
+    let token = hub.register("lamp-1").await;
+    let issue = async |name: &str| {
+        let body = json!({ "role": "operator", "name": name });
+        http.post("/v1/tokens", &body).await.json()
+    };
+    let (ann, second, bob) = (issue("ann").await, issue("ann").await, issue("bob").await);
+    let word = |made: &Value, field: &str| made[field].as_str().expect("text").to_owned();
+    let mut sent = Vec::new();
+    for (made, reference) in [(&ann, "a-1"), (&second, "a-2"), (&bob, "b-1")] {
+        let mut person = Person::with(&Via::of(&hub), &word(made, "token")).await;
+        sent.push(person.send(person::command("lamp-1", reference)).await);
+    }
+    let revoke = async |made: &Value| {
+        let path = format!("/v1/tokens/{}", word(made, "id"));
+        assert_eq!(http.delete(&path).await.status, 204);
+    };
+    // Ann has another token: she may still send.
+    revoke(&ann).await;
+    let pending = http.get(&format!("/v1/commands/{}", sent[0])).await.json();
+    assert_eq!(pending["state"], "ACCEPTED", "{pending}");
+    revoke(&second).await;
+    let withdrawn = async || {
+        let first = http.get(&format!("/v1/commands/{}", sent[0])).await.json();
+        let other = http.get(&format!("/v1/commands/{}", sent[1])).await.json();
+        (first["state"] == "CANCELED" && other["state"] == "CANCELED").then_some(other)
+    };
+    let ended = until(Duration::from_secs(5), "they are withdrawn", withdrawn).await;
+    assert!(ended.to_string().contains("sender revoked"), "{ended}");
+    let page = http.get("/v1/audit?what=cancel-command&who=hub").await.json();
+    assert_eq!(page["records"].as_array().map(Vec::len), Some(2), "{page}");
+
+    hub.kill().await;
+    hub.restart().await;
+    let mut lamp = Device::connect(&hub, "lamp-1", &token, 1).await;
+    assert_eq!(lamp.command().await.command, sent[2], "of who may still send");
+    nothing_comes(&mut lamp).await;
 }
 
 /// Promise P27.

@@ -4,7 +4,7 @@
 //! nothing acknowledged is lost when the hub is killed under load. [`sessions`]: who is here.
 //! [`readers`]: dashboards that are slow or get much at once. [`disk`]: syncs, seen from the kernel.
 //! [`ending`]: stopping and revoking. [`fleet`]: one order for many devices. [`access`]: who may do what.
-//! [`certificates`]: with which keys devices come. [`audit`]: who did what. [`light`]: the layers of a lamp's light. [`reload`]: files that change. [`transfer`]: backup and moving. [`loading`]: what is
+//! [`certificates`]: with which keys devices come. [`audit`]: who did what. [`light`]: the layers of a lamp's light. [`reload`]: files that change. [`revoked`]: lists of revoked certificates. [`transfer`]: backup and moving. [`loading`]: what is
 //! seen right after a restart.
 
 mod access;
@@ -20,6 +20,7 @@ mod loading;
 mod queue;
 mod readers;
 mod reload;
+mod revoked;
 mod sessions;
 mod transfer;
 mod watch;

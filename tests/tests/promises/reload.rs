@@ -8,7 +8,7 @@ use std::sync::Arc;
 use proto::CloseCode;
 use proto::messages::lamplighter::v1::Subscribe;
 use proto::messages::lamplighter::v1::envelope::Kind;
-use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, Issuer, KeyPair, SanType};
+use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, Issuer, KeyPair, SanType, SerialNumber};
 use rustix::process::{Pid, Signal, kill_process};
 use rustls::HandshakeKind;
 use tests::deadline::until;
@@ -174,15 +174,15 @@ async fn bf2_a_bad_configuration_leaves_the_old_in_force_and_a_good_one_is_taken
     assert!(hub.log().contains("needs a restart") && hub.log().contains("limits.connections"));
 }
 
-const DONE: &str = "lamplighter_reloads_total{result=\"Done\"}";
-const REFUSED: &str = "lamplighter_reloads_total{result=\"Refused\"}";
+pub(crate) const DONE: &str = "lamplighter_reloads_total{result=\"Done\"}";
+pub(crate) const REFUSED: &str = "lamplighter_reloads_total{result=\"Refused\"}";
 
-fn hang_up(hub: &Hub) {
+pub(crate) fn hang_up(hub: &Hub) {
     let pid = Pid::from_raw(hub.pid()).expect("never 0");
     kill_process(pid, Signal::HUP).expect("it is ours");
 }
 
-async fn metric(http: &Http, line: &str) -> f64 {
+pub(crate) async fn metric(http: &Http, line: &str) -> f64 {
     let page = http.get("/metrics").await.body;
     let found = page.lines().find_map(|text| text.strip_prefix(line)?.strip_prefix(' '));
     found.map_or(0.0, |value| value.parse().expect("a number"))
@@ -193,7 +193,7 @@ fn trust(hub: &Hub) -> Arc<rustls::ClientConfig> {
 }
 
 /// Has the hub take up what has changed.
-async fn reload(hub: &Hub, http: &Http) {
+pub(crate) async fn reload(hub: &Hub, http: &Http) {
     let before = metric(http, DONE).await;
     hang_up(hub);
     let taken = async || (metric(http, DONE).await > before).then_some(());
@@ -223,12 +223,18 @@ async fn connect(hub: &Hub, trust: &Arc<rustls::ClientConfig>) -> TlsStream<TcpS
 
 /// A device's chain and key, by the hub's own CA.
 pub(crate) fn device_certificate(hub: &Hub, id: &str) -> (String, String) {
+    numbered_certificate(hub, id, None)
+}
+
+/// The same with a number of the test's choice.
+pub(crate) fn numbered_certificate(hub: &Hub, id: &str, number: Option<u64>) -> (String, String) {
     let read = |name: &str| fs::read_to_string(hub.dev_file(name)).expect("the hub made it");
     let authority = KeyPair::from_pem(&read("ca.key")).expect("a key");
     let issuer = Issuer::from_ca_cert_pem(&read("ca.pem"), authority).expect("a CA");
     let mut params = CertificateParams::new(Vec::new()).expect("no names");
     let uri = format!("urn:lamplighter:device:{id}");
     params.subject_alt_names = vec![SanType::URI(uri.try_into().expect("ASCII"))];
+    params.serial_number = number.map(SerialNumber::from);
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
     let key = KeyPair::generate().expect("randomness");
     let certificate = params.signed_by(&key, &issuer).expect("valid parameters");

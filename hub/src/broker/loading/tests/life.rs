@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use proto::envelope::Hello;
 use proto::{ChannelName, ChannelPattern, DeviceId, channels};
 
-use crate::access::certificate::KeyHash;
+use crate::access::certificate::{CertificateNumber, KeyHash, Presented};
 use crate::access::{Admission, Identity, Role};
 use crate::audit::Actor;
 use crate::broker::devices::Peer;
@@ -148,8 +148,9 @@ impl Life {
     }
 
     pub(crate) fn enter(&self, id: &str, boot: u32) -> Peer {
-        let admission =
-            Admission::by_certificate(&DeviceId::parse(id).expect("valid"), KeyHash([7; 32]));
+        let number = CertificateNumber::of(b"ca", &[7]);
+        let presented = Box::new(Presented { key: KeyHash([7; 32]), number });
+        let admission = Admission::by_certificate(&DeviceId::parse(id).expect("valid"), presented);
         let hello = Hello { boot, ..Hello::default() };
         let entered = self.broker.enter_session(Now::read(), &admission, &hello);
         entered.expect("it is registered")
