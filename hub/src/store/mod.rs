@@ -89,11 +89,13 @@ pub enum Table {
     Profile = b'p',
     /// Overrides, by their devices.
     Override = b'o',
+    /// The recent past of channels, many of them a record; not part of exports.
+    Series = b'h',
 }
 
 impl Table {
     /// All tables.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Meta,
         Self::LastValue,
         Self::Command,
@@ -104,7 +106,13 @@ impl Table {
         Self::Audit,
         Self::Profile,
         Self::Override,
+        Self::Series,
     ];
+
+    /// Whether it is state that an export has. What is not comes back by itself.
+    pub const fn is_exported(self) -> bool {
+        !matches!(self, Self::Series)
+    }
 
     /// The first byte of every stored key of this table.
     const fn prefix(self) -> u8 {

@@ -19,6 +19,7 @@ mod loading;
 mod queue;
 mod readers;
 mod reload;
+mod series;
 mod sessions;
 mod transfer;
 mod watch;

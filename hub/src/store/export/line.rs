@@ -62,6 +62,7 @@ impl Table {
             Self::Override => "override",
             Self::Profile => "profile",
             Self::Schema => "schema",
+            Self::Series => "series",
             Self::Token => "token",
         }
     }
@@ -71,7 +72,7 @@ impl Table {
     }
 
     fn has_binary_keys(self) -> bool {
-        matches!(self, Self::Audit | Self::Command | Self::Fleet | Self::Token)
+        matches!(self, Self::Audit | Self::Command | Self::Fleet | Self::Series | Self::Token)
     }
 }
 
