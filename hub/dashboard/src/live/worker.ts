@@ -16,7 +16,8 @@ const AGENT = 'dashboard/0.1';
 
 let hub: Hub | null = null;
 let intake = new Intake();
-let timer: ReturnType<typeof setInterval> | undefined;
+let timer: ReturnType<typeof setTimeout> | undefined;
+let flushedAt = 0;
 let last = { reason: '', code: 0, identity: '' };
 /** Connections of their own: where two subscriptions mean a channel, the first decides how it is written. */
 const watched = new Map<string, Hub>();
@@ -25,13 +26,16 @@ let access: { token: string; url: string } | null = null;
 const say = (message: FromWorker, transfer: Transferable[] = []) => postMessage(message, { transfer });
 
 function flush(): void {
+  clearTimeout(timer);
+  timer = undefined;
+  flushedAt = performance.now();
   const changes = intake.changes();
   if (changes) say(changes, [changes.packed.buffer, changes.labels.buffer]);
 }
 
-function pace(ms: number): void {
-  clearInterval(timer);
-  timer = setInterval(flush, ms);
+/** Has what came told to the page: at once after a rest, else in the next beat. */
+function soon(): void {
+  timer ??= setTimeout(flush, Math.max(0, flushedAt + PACE_MS - performance.now()));
 }
 
 function start(token: string, url: string): void {
@@ -59,12 +63,12 @@ function start(token: string, url: string): void {
     if (pattern === 'city.about') followCity(current, pattern);
     else follow(current, pattern);
   }
-  pace(PACE_MS);
   void current.connect();
 }
 
 function stop(): void {
-  clearInterval(timer);
+  clearTimeout(timer);
+  timer = undefined;
   hub?.close();
   hub = null;
   access = null;
@@ -101,6 +105,7 @@ function follow(current: Hub, pattern: string): void {
     values += 1;
     seen(value);
     intake.take(value, false);
+    soon();
     if (pattern.endsWith('.faults')) faulty.add(value.channel);
     if (Date.now() - toldAt > 200) progress(false);
   });
@@ -108,13 +113,19 @@ function follow(current: Hub, pattern: string): void {
     values += 1;
     seen(value);
   });
-  subscription.on('message', (value) => intake.take(value, true));
+  subscription.on('message', (value) => {
+    intake.take(value, true);
+    soon();
+  });
   subscription.on('end', () => {
     for (const id of missing ?? []) intake.remove(id);
     missing = null;
     flush();
     progress(true);
-    void readPastFaults(current, [...faulty], (values) => intake.takeFaults(values));
+    void readPastFaults(current, [...faulty], (values) => {
+      intake.takeFaults(values);
+      soon();
+    });
     faulty.clear();
   });
   subscription.on('refused', ({ message }) => say({ kind: 'refused', pattern, message }));
@@ -161,6 +172,5 @@ onmessage = ({ data }: MessageEvent<ToWorker>) => {
     case 'stop': return stop();
     case 'watch': return watch(data.key, data.patterns);
     case 'unwatch': return unwatch(data.key);
-    case 'pace': return pace(data.ms);
   }
 };
