@@ -15,13 +15,14 @@ mod instructions;
 mod ledger;
 mod mailbox;
 mod matching;
+mod series;
 
 criterion_group! {
     name = parts;
     config = Criterion::default()
         .warm_up_time(Duration::from_millis(500))
         .measurement_time(Duration::from_millis(1_500));
-    targets = codec::measure, conversion::measure, matching::measure, mailbox::measure, ledger::measure
+    targets = codec::measure, conversion::measure, matching::measure, mailbox::measure, ledger::measure, series::measure
 }
 
 fn main() {

@@ -28,6 +28,9 @@ export function get(context, path, query, options = {}) {
 export function wish(subscription, since) {
   const query = subscription.patterns.map((pattern) => ['pattern', pattern]);
   query.push(['snapshot', String(subscription.snapshot)]);
+  if (subscription.encoding === 'protobuf') query.push(['encoding', 'protobuf']);
+  if (subscription.maxRate > 0) query.push(['max_rate', String(subscription.maxRate)]);
+  if (subscription.conflate) query.push(['conflate', 'true']);
   if (since) query.push(['since', `${since.epoch}.${since.offset}`]);
   return query;
 }

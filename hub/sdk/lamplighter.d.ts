@@ -160,6 +160,17 @@ export interface PublishOptions {
   instead?: number;
 }
 
+export interface SubscribeOptions {
+  /** Last values first; true if not said. */
+  snapshot?: boolean;
+  /** `protobuf`: values have `payload` in the place of `data`, which costs the hub no conversion. `json` if not said. */
+  encoding?: 'json' | 'protobuf';
+  /** Beats a second, 1 to 100: of each channel and type, the newest message of a beat. */
+  maxRate?: number;
+  /** Of what waits, only the newest message of each channel and type. */
+  conflate?: boolean;
+}
+
 export class Hub {
   constructor(options: HubOptions);
   readonly state: HubState;
@@ -169,8 +180,8 @@ export class Hub {
   connect(): Promise<void>;
   whenOpen(): Promise<void>;
   close(): void;
-  subscribe<T = unknown>(wish: { pattern: string; snapshot?: boolean }): Subscription<T>;
-  subscribe<T = unknown>(wish: { patterns: string[]; snapshot?: boolean }): Subscription<T>;
+  subscribe<T = unknown>(wish: { pattern: string } & SubscribeOptions): Subscription<T>;
+  subscribe<T = unknown>(wish: { patterns: string[] } & SubscribeOptions): Subscription<T>;
   /** `where`: a selector, `street='Queen St',feeder=F12`, or a function. */
   collection<T = unknown>(wish: { pattern: string; where?: string | ((device: Device) => boolean) }): Collection<T>;
   publish(channel: string, data: unknown, options?: PublishOptions): Promise<{ revision: number; durable: boolean }>;

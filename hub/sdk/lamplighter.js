@@ -108,10 +108,11 @@ export class Hub extends Emitter {
 
   /**
    * What channels carry. Events of what comes back: `value` (of a snapshot), `message`, `reload`,
-   * `begin` and `end` of a snapshot, `refused`.
+   * `begin` and `end` of a snapshot, `refused`. With `encoding: 'protobuf'` values have `payload` in the place
+   * of `data`; of channels that stand in several subscriptions, the first decides.
    */
-  subscribe({ pattern, patterns = [pattern], snapshot = true }) {
-    const subscription = new Subscription(patterns, { snapshot });
+  subscribe({ pattern, patterns = [pattern], ...options }) {
+    const subscription = new Subscription(patterns, options);
     subscription.close = () => this.#unsubscribe(subscription);
     subscription.on('reload', (event) => this.emit('reload', event));
     this.#subscriptions.add(subscription);

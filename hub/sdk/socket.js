@@ -58,6 +58,9 @@ export class Socket {
       const asked = subscription.since(pattern);
       const wish = { pattern };
       if (subscription.snapshot) wish.snapshot = true;
+      if (subscription.encoding === 'protobuf') wish.encoding = 'ENCODING_PROTOBUF';
+      if (subscription.maxRate > 0) wish.max_rate = subscription.maxRate;
+      if (subscription.conflate) wish.conflate = true;
       if (asked) wish.since = { epoch: asked.epoch, offset: String(asked.offset) };
       // Answered at once and not by a promise: pages may stand in the same message, after the answer.
       const onAck = (ack) => this.#onAck(subscription, pattern, asked, ack);

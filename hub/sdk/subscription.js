@@ -46,10 +46,13 @@ export class Subscription extends Emitter {
   #owed = new Set();
 
   /** @param {string[]} patterns */
-  constructor(patterns, { snapshot = true } = {}) {
+  constructor(patterns, { snapshot = true, encoding = 'json', maxRate = 0, conflate = false } = {}) {
     super();
     this.patterns = [...new Set(patterns)];
     this.snapshot = snapshot;
+    this.encoding = encoding;
+    this.maxRate = maxRate;
+    this.conflate = conflate;
     this.positions = new Map();
     /** Whether the transport of now has taken it up. */
     this.isStarted = false;

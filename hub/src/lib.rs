@@ -15,6 +15,7 @@ pub mod fleet;
 pub mod ledger;
 pub mod light;
 pub mod mailbox;
+pub mod series;
 pub mod session;
 pub mod twin;
 

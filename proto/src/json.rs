@@ -8,7 +8,7 @@
 //! ```
 //!
 //! Read `strict` for what counts as JSON here, `encode` for the way in, `decode` for the way out,
-//! `types` for payloads, `unknown` for what an edit keeps, `sets` for types that are added while the hub runs and `compatibility` for
+//! `types` for payloads, `places` for single numbers of them, `unknown` for what an edit keeps, `sets` for types that are added while the hub runs and `compatibility` for
 //! how a newer set may differ, `write` for the hot path.
 //!
 //! # Guarantees
@@ -35,6 +35,8 @@ mod decode;
 
 mod schema;
 
+mod places;
+
 mod types;
 
 mod unknown;
@@ -46,6 +48,7 @@ mod compatibility;
 mod write;
 
 pub use compatibility::{Incompatibility, incompatibilities};
+pub use places::{FieldStep, NumberKind};
 pub use sets::DescriptorSet;
 pub use strict::{parse, parse_within};
 pub use types::{PayloadError, Types, TypesError};

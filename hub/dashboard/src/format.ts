@@ -42,12 +42,15 @@ export function load(value: number): [string, string] {
   return [decimals(value / 1e6, 2), 'MW'];
 }
 
-export function energy(wattHours: number): string {
-  if (!known(wattHours)) return DASH;
-  if (wattHours < 1e3) return `${decimals(wattHours, 0)} Wh`;
-  if (wattHours < 1e6) return `${decimals(wattHours / 1e3, 1)} kWh`;
-  return `${decimals(wattHours / 1e6, 2)} MWh`;
+/** Wh, kWh or MWh with its unit apart. */
+export function energyParts(wattHours: number): [string, string] {
+  if (!known(wattHours)) return [DASH, 'kWh'];
+  if (wattHours < 1e3) return [decimals(wattHours, 0), 'Wh'];
+  if (wattHours < 1e6) return [decimals(wattHours / 1e3, 1), 'kWh'];
+  return [decimals(wattHours / 1e6, 2), 'MWh'];
 }
+
+export const energy = (wattHours: number): string => (known(wattHours) ? energyParts(wattHours).join(' ') : DASH);
 
 /** How long ago, as short as can be: `3 s`, `12 min`, `5 h`, `3 d`. */
 export function span(ms: number): string {

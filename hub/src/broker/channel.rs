@@ -17,6 +17,7 @@ use crate::router::Audience;
 use crate::twin::{ChannelState, Keep, Rule};
 
 use super::light::Concern;
+use super::series::Memory;
 
 /// One channel. Publishers to it take turns by its lock.
 #[derive(Debug)]
@@ -34,6 +35,7 @@ pub struct Channel {
 pub(crate) struct Inner {
     pub(crate) state: ChannelState,
     pub(crate) audience: Audience,
+    pub(crate) memory: Memory,
 }
 
 /// All channels, in the order of their names, so that a snapshot can be read in pages.

@@ -53,7 +53,7 @@ impl Broker {
         let changed = tap.and_then(Tap::into_operations).ok_or_else(|| {
             unavailable("more changed during the export than the hub keeps; read it faster")
         })?;
-        for operation in changed {
+        for operation in changed.filter(|changed| changed.table().is_exported()) {
             let value = operation.value().map(|value| &value[..]);
             export.record(operation.table(), operation.key(), value);
         }

@@ -106,7 +106,10 @@ impl Loading {
 
     /// Reads, without keeping a worker of the runtime from its other tasks. A panic is an error here:
     /// the engine may panic on damaged files.
-    fn read<R>(&self, read: impl FnOnce() -> Result<R, StoreError>) -> Result<R, StoreError> {
+    pub(super) fn read<R>(
+        &self,
+        read: impl FnOnce() -> Result<R, StoreError>,
+    ) -> Result<R, StoreError> {
         use tokio::runtime::{Handle, RuntimeFlavor};
         let read = || {
             catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|panic| {
@@ -126,7 +129,7 @@ impl Loading {
     }
 
     /// Keeps the first failure for [`Broker::loading_fault`].
-    fn failed(&self, error: StoreError) -> Refusal {
+    pub(super) fn failed(&self, error: StoreError) -> Refusal {
         let text = format!("the stored values can't be read: {error}");
         self.watch.lock().failed.get_or_insert(error);
         Refusal::retry(ErrorCode::Unavailable, "", text, 5_000)
@@ -152,10 +155,10 @@ impl Broker {
 
     /// Why loading can't go on, if it can't: the hub is to end. Called several times a second.
     pub fn loading_fault(&self) -> Option<StoreError> {
-        if self.loading.is_done() {
-            return None;
-        }
         let mut watch = self.loading.watch.lock();
+        if self.loading.is_done() {
+            return watch.failed.take();
+        }
         let runs = self.loading.runs.load(Ordering::Relaxed);
         watch.looks = if runs == watch.runs { watch.looks + 1 } else { 0 };
         watch.runs = runs;

@@ -10,7 +10,7 @@
 //!
 //! Read in this order: [`channel`], [`sequence`], [`publish`], [`subscribe`], [`reader`], [`devices`],
 //! [`presence`], [`registry`], [`revise`], [`listing`], `select`, [`schemas`], [`quarantine`], [`commands`],
-//! [`fleet_request`], [`fleet`], [`layers`], [`light`], [`overrides`], [`profiles`], [`timeline`], `why`,
+//! [`fleet_request`], [`fleet`], [`layers`], [`light`], [`overrides`], [`profiles`], [`series`], [`timeline`], `why`,
 //! [`credentials`], [`access`], [`audit`], [`export`], [`restore`], [`loading`], [`room`].
 //!
 //! # Locks
@@ -78,6 +78,8 @@ pub mod light;
 pub mod overrides;
 pub mod profiles;
 
+pub mod series;
+
 pub mod timeline;
 mod why;
 
@@ -132,6 +134,8 @@ pub struct Settings {
     pub audit: crate::audit::Limits,
     /// Bounds of fleet commands.
     pub fleet: crate::fleet::Limits,
+    /// What is kept of each device's past; sized at the start.
+    pub series: crate::series::Settings,
     /// Targets above which a fleet command must say how many it means.
     pub confirm_above: usize,
     /// Whose disk must have room; none if nothing is stored on one.
@@ -155,6 +159,7 @@ impl Default for Settings {
             ledger: crate::ledger::Limits::default(),
             audit: crate::audit::Limits::default(),
             fleet: crate::fleet::Limits::default(),
+            series: crate::series::Settings::default(),
             confirm_above: 100,
             data_folder: None,
         }
@@ -194,6 +199,7 @@ pub struct Broker {
     pub(crate) registry_generation: AtomicU64,
     pub(crate) audit: audit::Log,
     pub(crate) lights: light::Lights,
+    pub(crate) pasts: series::Pasts,
     budget: Arc<Budget>,
     next_mailbox: AtomicU64,
 }
@@ -256,6 +262,7 @@ impl Broker {
         self.commands_tick(now);
         self.audit_tick(now);
         self.presence_tick(now, window * UNKNOWN_WINDOWS, started);
+        self.pasts_tick(now);
         let health = self.writer().health(now.mono);
         let age = health.commit_age.map_or(0, |age| age.as_millis());
         self.metrics.commit_age_ms.set(i64::try_from(age).unwrap_or(i64::MAX));
@@ -284,6 +291,8 @@ impl Broker {
     pub fn close(&self) -> Result<(), crate::store::Failed> {
         self.loading.stop();
         self.audit.stop();
+        self.pasts.stop();
+        self.write_pasts();
         self.writer().close()
     }
 

@@ -13,6 +13,7 @@ use crate::clock::Now;
 use crate::codec::{Draft, Frame, Refusal, encode};
 use crate::mailbox::{Mailbox, Wakes};
 use crate::metrics::{Drop as Dropped, Limit};
+use crate::series::Origin as When;
 use crate::store::{Operation, Table};
 use crate::twin::{Keep, ReportId, Verdict, merge};
 
@@ -203,6 +204,9 @@ impl Broker {
                     self.metrics.report_gaps.inc_by(u64::from(skipped > 0))
                 }
                 verdict @ (Verdict::Duplicate | Verdict::Late) => {
+                    if verdict == Verdict::Late {
+                        self.remember(now, channel, &mut inner, &value, When::Past);
+                    }
                     drop(inner);
                     return self.publish_old(verdict, value.report, receipt).map(|()| 0);
                 }
@@ -228,6 +232,7 @@ impl Broker {
                 wakes.add(mailbox.offer(&frame));
             }
             drop(sequence);
+            self.remember(now, channel, &mut inner, &value, When::News);
             inner.state.take(&channel.rule, &frame, value.report, now.unix_ms);
         }
         if stirs {

@@ -112,6 +112,7 @@ impl Broker {
             registry_generation: AtomicU64::new(0),
             audit: audit::Log::new(audit, store.records(), now),
             lights,
+            pasts: super::series::Pasts::new(&settings.series, store.records()),
             budget: Budget::new(settings.mailbox_total_bytes),
             next_mailbox: AtomicU64::new(1),
             settings: ArcSwap::from_pointee(settings),
@@ -242,6 +243,7 @@ pub fn check_record(record: &Operation) -> Result<(), String> {
         Table::Profile => super::profiles::check(key, value).map_err(|error| text(&error)),
         Table::Override => super::overrides::check(key, value).map_err(|error| text(&error)),
         Table::Certificate => super::certificates::check(key, value).map_err(|error| text(&error)),
+        Table::Series => Err(text(&"exports have no pasts")),
         Table::Meta => Ok(()),
     }
 }

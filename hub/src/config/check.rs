@@ -210,6 +210,7 @@ fn broker(file: &File) -> Result<broker::Settings, ConfigError> {
         ledger: crate::ledger::Limits::default(),
         audit: audit(file)?,
         fleet: fleet(&file.commands)?,
+        series: super::series::settings(&file.series)?,
         confirm_above: within(
             "commands.confirm_above",
             file.commands.confirm_above,
@@ -321,7 +322,11 @@ fn address(key: &'static str, text: &str) -> Result<Option<SocketAddr>, ConfigEr
     }
 }
 
-fn within<N>(key: &'static str, value: N, range: RangeInclusive<N>) -> Result<N, ConfigError>
+pub(super) fn within<N>(
+    key: &'static str,
+    value: N,
+    range: RangeInclusive<N>,
+) -> Result<N, ConfigError>
 where
     N: PartialOrd + std::fmt::Display,
 {
@@ -335,7 +340,7 @@ fn rate(key: &'static str, value: f32) -> Result<f32, ConfigError> {
     within(key, value, 0.1..=1e9)
 }
 
-fn span(
+pub(super) fn span(
     key: &'static str,
     value: Span,
     range: RangeInclusive<Duration>,

@@ -35,6 +35,8 @@ pub struct File {
     pub http: Http,
     /// How much of the audit log is kept.
     pub audit: Audit,
+    /// What is kept of each device's past.
+    pub series: super::series::Series,
     /// Logs.
     pub log: Log,
     /// Channel rules, strongest first, before the built-in ones.

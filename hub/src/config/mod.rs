@@ -5,7 +5,7 @@
 //! refused with its file and line, so that a slip of the pen is not a silent default.
 //!
 //! Read [`file`] for the keys, [`flags`] for how the three sources meet, [`check`] for the ranges,
-//! [`access`] for who may do what.
+//! [`access`] for who may do what, [`series`] for what is kept of the past.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -22,6 +22,7 @@ pub mod access;
 pub mod check;
 pub mod file;
 pub mod flags;
+pub mod series;
 pub mod span;
 
 pub use file::File;

@@ -6,7 +6,7 @@
 //! that grants what is asked, but the description itself, [`openapi`], which is made from these handlers.
 //!
 //! Read [`origin`], [`auth`], [`problem`], [`version`], [`body`] and [`accept`], then the resources: [`devices`] and
-//! [`device`], [`twin`], [`light`], [`overrides`], [`profiles`], [`channels`], [`timeline`], [`commands`], [`fleet_commands`], [`sessions`], [`tokens`],
+//! [`device`], [`twin`], [`light`], [`overrides`], [`profiles`], [`channels`], [`timeline`], [`series`], [`commands`], [`fleet_commands`], [`sessions`], [`tokens`],
 //! [`access`], [`schemas`], [`audit`], [`export`], [`settings`], [`health`]; then [`readers`] for what
 //! stays open, and [`sdk`] and `dashboard`, which are files.
 
@@ -52,6 +52,7 @@ pub mod profiles;
 pub mod readers;
 pub mod schemas;
 pub mod sdk;
+pub mod series;
 pub mod sessions;
 pub mod settings;
 pub mod timeline;
@@ -130,6 +131,8 @@ fn resources() -> OpenApiRouter<Api> {
         .routes(routes!(commands::list, commands::send))
         .routes(routes!(commands::one, commands::cancel))
         .routes(routes!(timeline::of_device))
+        .routes(routes!(series::of_device))
+        .routes(routes!(series::totals))
         .routes(routes!(fleet_commands::list, fleet_commands::create))
         .routes(routes!(fleet_commands::one, fleet_commands::cancel))
         .routes(routes!(fleet_commands::targets))

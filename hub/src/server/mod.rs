@@ -243,6 +243,10 @@ fn start_loader(broker: &Arc<Broker>) -> Result<JoinHandle<()>, ServeError> {
         let Some(restored) = broker.load_values() else { return };
         let ms = clock::mono().saturating_duration_since(began).as_millis();
         tracing::info!(?restored, ms, "state restored: all last values are in memory");
+        if let Some(records) = broker.load_pasts(Now::read()) {
+            let ms = clock::mono().saturating_duration_since(began).as_millis();
+            tracing::info!(records, ms, "all pasts are in memory");
+        }
     };
     let started = std::thread::Builder::new().name("loader".to_owned()).spawn(load);
     started.map_err(|source| ServeError::System { what: "can't start the loader's thread", source })

@@ -63,7 +63,7 @@ pub fn export_offline(data_folder: &Path, out: &mut dyn Write) -> Result<(), Tra
     let opened = offline::open(data_folder, now)?;
     let records = opened.store.records();
     let mut about = BTreeMap::new();
-    for table in Table::ALL {
+    for table in Table::ALL.into_iter().filter(|table| table.is_exported()) {
         about.insert(table.name().to_owned(), count(&*records, table)?);
     }
     let mut export = Export::begin(&Header {
@@ -201,7 +201,7 @@ fn missing(records: &dyn Records, file: &Path) -> Result<Vec<Operation>, Transfe
 fn is_missing(records: &dyn Records, record: &Operation) -> Result<bool, StoreError> {
     let (table, key) = (record.table(), record.key());
     match table {
-        Table::Audit => Ok(false),
+        Table::Audit | Table::Series => Ok(false),
         Table::Meta if is_of_the_log(key) => Ok(false),
         // The higher one counts: offsets must not go back.
         Table::Meta if key == CEILING_KEY => {

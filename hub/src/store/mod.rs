@@ -91,6 +91,8 @@ pub enum Table {
     Override = b'o',
     /// Keys of devices' certificates, pinned and revoked, by their hashes.
     Certificate = b'k',
+    /// The recent past of channels, many of them a record; not part of exports.
+    Series = b'h',
 }
 
 impl Table {
@@ -107,7 +109,13 @@ impl Table {
         Self::Profile,
         Self::Override,
         Self::Certificate,
+        Self::Series,
     ];
+
+    /// Whether it is state that an export has. What is not comes back by itself.
+    pub const fn is_exported(self) -> bool {
+        !matches!(self, Self::Series)
+    }
 
     /// The first byte of every stored key of this table.
     const fn prefix(self) -> u8 {

@@ -101,7 +101,7 @@ impl SledStore {
             tracing::warn!("an earlier run could not read or write the state: reading all of it");
             return self.db.iter().try_for_each(|record| record.map(drop));
         }
-        let late = [Table::Audit, Table::LastValue];
+        let late = [Table::Audit, Table::LastValue, Table::Series];
         let early = Table::ALL.into_iter().filter(|table| !late.contains(table));
         early.flat_map(|table| self.db.scan_prefix([table.prefix()])).try_for_each(|r| r.map(drop))
     }

@@ -21,6 +21,7 @@ mod queue;
 mod readers;
 mod reload;
 mod revoked;
+mod series;
 mod sessions;
 mod transfer;
 mod watch;

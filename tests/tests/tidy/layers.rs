@@ -10,7 +10,7 @@ use crate::source::Source;
 const LAYERS: &[&[&str]] = &[
     &["clock", "metrics", "selector"],
     &["access", "codec"],
-    &["audit", "fleet", "ledger", "light", "mailbox", "session", "twin"],
+    &["audit", "fleet", "ledger", "light", "mailbox", "series", "session", "twin"],
     &["router", "store"],
     &["broker"],
     &["http", "pusher", "transport"],

@@ -6,12 +6,15 @@ import {
   type Changes, type Column, type CommandStep, type FleetProgress, ONLINE, type OpenFault,
 } from './messages';
 import { COMMAND_STATES, LAMP_STATES, REASONS, SEVERITIES, numberOf } from './schema';
+import { decoded } from './wire';
 import { Words } from './words';
 
 export interface Value {
   channel: string;
   type: string;
   data?: any;
+  /** In base64, where the content came as protobuf. */
+  payload?: string | undefined;
   offset: number;
   timeMs: number;
   measuredMs: number;
@@ -48,7 +51,9 @@ export class Intake {
     const parts = value.channel.split('.');
     if (parts[0] === 'fleet') return this.#fleet(value);
     const id = parts[1];
-    if (parts[0] !== 'devices' || !id || value.data === undefined) return;
+    if (parts[0] !== 'devices' || !id) return;
+    if (value.data === undefined) value.data = decoded(value);
+    if (value.data === undefined) return;
     if (parts[2] === 'registration' && value.data.removed) return this.remove(id);
     const row = this.#rowOf(id);
     switch (parts[2]) {

@@ -100,5 +100,4 @@ export type ToWorker =
   | { kind: 'start'; token: string; url: string }
   | { kind: 'stop' }
   | { kind: 'watch'; key: string; patterns: string[] }
-  | { kind: 'unwatch'; key: string }
-  | { kind: 'pace'; ms: number };
+  | { kind: 'unwatch'; key: string };

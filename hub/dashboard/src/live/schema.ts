@@ -20,8 +20,9 @@ export type CommandState = (typeof COMMAND_STATES)[number];
 /** From here on a command has ended. */
 export const FIRST_TERMINAL = 5;
 
-/** The number of `LAMP_STATE_ON` in its list; 0 for what a later schema adds. */
+/** The number of `LAMP_STATE_ON` in its list; 0 for what a later schema adds. A number is one already. */
 export function numberOf(list: readonly string[], prefix: string, word: unknown): number {
+  if (typeof word === 'number') return word < list.length ? word : 0;
   if (typeof word !== 'string') return 0;
   return Math.max(0, list.indexOf(word.startsWith(prefix) ? word.slice(prefix.length) : word));
 }

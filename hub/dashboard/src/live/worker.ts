@@ -3,30 +3,39 @@
 // The page's thread draws and answers the keyboard; it never parses a message of the fleet.
 
 import { Hub, jsonOf } from '../../../sdk/lamplighter.js';
-import type { Subscription } from '../../../sdk/lamplighter.js';
 import { Intake, type Value } from './intake';
 import { type FromWorker, PATTERNS, type ToWorker } from './messages';
 import { readPastFaults } from './past-faults';
+import { DECODED } from './wire';
 
-const PACE_MS = 250;
+const PACE_MS = 200;
+/** Beats a second of what every lamp says all the time. */
+const BEATS_PER_S = 5;
+const BEATING = new Set(['telemetry', 'presence']);
 const AGENT = 'dashboard/0.1';
 
 let hub: Hub | null = null;
 let intake = new Intake();
-let timer: ReturnType<typeof setInterval> | undefined;
+let timer: ReturnType<typeof setTimeout> | undefined;
+let flushedAt = 0;
 let last = { reason: '', code: 0, identity: '' };
-const watched = new Map<string, Subscription>();
+/** Connections of their own: where two subscriptions mean a channel, the first decides how it is written. */
+const watched = new Map<string, Hub>();
+let access: { token: string; url: string } | null = null;
 
 const say = (message: FromWorker, transfer: Transferable[] = []) => postMessage(message, { transfer });
 
 function flush(): void {
+  clearTimeout(timer);
+  timer = undefined;
+  flushedAt = performance.now();
   const changes = intake.changes();
   if (changes) say(changes, [changes.packed.buffer, changes.labels.buffer]);
 }
 
-function pace(ms: number): void {
-  clearInterval(timer);
-  timer = setInterval(flush, ms);
+/** Has what came told to the page: at once after a rest, else in the next beat. */
+function soon(): void {
+  timer ??= setTimeout(flush, Math.max(0, flushedAt + PACE_MS - performance.now()));
 }
 
 function start(token: string, url: string): void {
@@ -34,6 +43,7 @@ function start(token: string, url: string): void {
   intake = new Intake();
   const current = new Hub({ token, url, agent: AGENT });
   hub = current;
+  access = { token, url };
   current.on('state', ({ state }) => tell(state));
   current.on('open', ({ identity = '' }) => {
     last = { reason: '', code: 0, identity };
@@ -53,15 +63,16 @@ function start(token: string, url: string): void {
     if (pattern === 'city.about') followCity(current, pattern);
     else follow(current, pattern);
   }
-  pace(PACE_MS);
   void current.connect();
 }
 
 function stop(): void {
-  clearInterval(timer);
+  clearTimeout(timer);
+  timer = undefined;
   hub?.close();
   hub = null;
-  watched.clear();
+  access = null;
+  for (const key of [...watched.keys()]) unwatch(key);
 }
 
 function tell(state: Hub['state']): void {
@@ -71,7 +82,10 @@ function tell(state: Hub['state']): void {
 
 /** Keeps the rows up to date with one pattern. */
 function follow(current: Hub, pattern: string): void {
-  const subscription = current.subscribe<any>({ pattern });
+  const kind = pattern.split('.').at(-1)!;
+  // What comes of every lamp all the time comes as it is stored, and in beats: the hub makes no JSON of it.
+  const encoding = DECODED.has(kind) ? 'protobuf' : 'json';
+  const subscription = current.subscribe<any>({ pattern, encoding, ...(BEATING.has(kind) ? { maxRate: BEATS_PER_S, conflate: true } : {}) });
   let values = 0;
   let toldAt = 0;
   /** Lamps of the snapshot that ever had a fault. */
@@ -91,6 +105,7 @@ function follow(current: Hub, pattern: string): void {
     values += 1;
     seen(value);
     intake.take(value, false);
+    soon();
     if (pattern.endsWith('.faults')) faulty.add(value.channel);
     if (Date.now() - toldAt > 200) progress(false);
   });
@@ -98,13 +113,19 @@ function follow(current: Hub, pattern: string): void {
     values += 1;
     seen(value);
   });
-  subscription.on('message', (value) => intake.take(value, true));
+  subscription.on('message', (value) => {
+    intake.take(value, true);
+    soon();
+  });
   subscription.on('end', () => {
     for (const id of missing ?? []) intake.remove(id);
     missing = null;
     flush();
     progress(true);
-    void readPastFaults(current, [...faulty], (values) => intake.takeFaults(values));
+    void readPastFaults(current, [...faulty], (values) => {
+      intake.takeFaults(values);
+      soon();
+    });
     faulty.clear();
   });
   subscription.on('refused', ({ message }) => say({ kind: 'refused', pattern, message }));
@@ -129,13 +150,15 @@ function followCity(current: Hub, pattern: string): void {
 /** Passes on single values, as they are, for a page that looks at one lamp. */
 function watch(key: string, patterns: string[]): void {
   unwatch(key);
-  if (!hub) return;
-  const subscription = hub.subscribe<any>({ patterns });
+  if (!access) return;
+  const beside = new Hub({ ...access, agent: AGENT });
+  const subscription = beside.subscribe<any>({ patterns });
   const pass = ({ channel, type, data, timeMs, measuredMs }: Value) =>
     say({ kind: 'value', key, channel, type, data, timeMs, measuredMs });
   subscription.on('value', pass);
   subscription.on('message', pass);
-  watched.set(key, subscription);
+  watched.set(key, beside);
+  void beside.connect();
 }
 
 function unwatch(key: string): void {
@@ -149,6 +172,5 @@ onmessage = ({ data }: MessageEvent<ToWorker>) => {
     case 'stop': return stop();
     case 'watch': return watch(data.key, data.patterns);
     case 'unwatch': return unwatch(data.key);
-    case 'pace': return pace(data.ms);
   }
 };

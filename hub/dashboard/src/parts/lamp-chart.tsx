@@ -2,28 +2,34 @@
 
 import { useEffect, useState } from 'preact/hooks';
 import { fleet, nowMs } from '../live/connection';
-import { fromCity, night, plannedLevel, switchPoints, toCity } from '../fleet/place';
-import { api, offers } from '../session';
+import { lampPast } from '../live/past';
+import { type Point, endings, held } from '../fleet/past';
+import { centre, fromCity, plannedLevel, switchPoints, toCity } from '../fleet/place';
+import { periodOf } from '../fleet/state';
+import { type Night, nightAt } from '../fleet/sun';
+import { api } from '../session';
 import { clock } from '../format';
 import { Chart } from './chart';
 import { Skeleton } from './empty';
-
-interface Point {
-  at: number;
-  level: number | null;
-  power: number | null;
-}
 
 /** A point that this page holds of a lamp which reports every 15 s over a night. */
 const POINTS_MAX = 4_000;
 /** ms that are shown at least, of the city's time. */
 const SPAN_MIN_MS = 3_600_000;
+/** ms that are shown at most, of the hub's. */
+const SPAN_MAX_MS = 86_400_000;
+/** Nights that a chart goes through at most: a simulation may run many in a day. */
+const NIGHTS_MAX = 40;
 
 export function LampChart({ id, row }: { id: string; row: number }) {
   const [points, set] = useState<Point[] | null>(null);
+  const [slotMs, setSlot] = useState(0);
   useEffect(() => {
     set(null);
-    past(id).then(set, () => set([]));
+    past(id).then(({ points, slotMs }) => {
+      setSlot(slotMs);
+      set(points);
+    }, () => set([]));
   }, [id]);
   const measured = fleet.get(row, 'measured');
   // Without the unknown as a number, which is never equal to itself.
@@ -34,34 +40,25 @@ export function LampChart({ id, row }: { id: string; row: number }) {
   }, [measured, actual, power, points === null]);
   if (!points) return <Skeleton lines={4} />;
   const to = nowMs();
-  const from = Math.min(points[0]?.at ?? to, fromCity(toCity(to) - SPAN_MIN_MS));
+  const shown = points.filter(({ at }) => at >= to - SPAN_MAX_MS);
+  const from = Math.min(shown[0]?.at ?? to, fromCity(toCity(to) - SPAN_MIN_MS));
   const plan = planned(from, to);
-  const times = [...new Set([...points.map(({ at }) => at), ...plan.map(({ at }) => at), to])].sort((one, other) => one - other);
-  const byTime = new Map(points.map((point) => [point.at, point]));
+  const hold = Math.max(2 * periodOf(fleet), slotMs);
+  const moments = [...shown.map(({ at }) => at), ...endings(shown, hold).filter((at) => at < to), ...plan.map(({ at }) => at), to];
+  const times = [...new Set(moments)].sort((one, other) => one - other);
   const lines = [
-    ...(plan.length > 0 ? [{ label: 'Plan', colour: 'muted', scale: '%' as const, kind: 'plan' as const, unit: '%', values: held(times, plan) }] : []),
-    { label: 'Level', colour: 'light', scale: '%' as const, kind: 'step' as const, unit: '%', values: carried(times, byTime, 'level') },
-    { label: 'Power', colour: 'accent', scale: 'W' as const, kind: 'line' as const, unit: 'W', digits: 1, values: carried(times, byTime, 'power') },
+    ...(plan.length > 0 ? [{ label: 'Plan', colour: 'muted', scale: '%' as const, kind: 'plan' as const, unit: '%', values: steps(times, plan) }] : []),
+    { label: 'Level', colour: 'light', scale: '%' as const, kind: 'step' as const, unit: '%', values: held(times, shown, 'level', hold) },
+    { label: 'Power', colour: 'accent', scale: 'W' as const, kind: 'line' as const, unit: 'W', digits: 1, values: held(times, shown, 'power', hold) },
   ];
   return <Chart times={times} lines={lines} height={220} from={from} to={to} timeText={(ms) => clock(toCity(ms))} label={`Level and power of ${id} over time`} />;
 }
 
-/** What the hub kept of it. */
-async function past(id: string): Promise<Point[]> {
-  const [kept, recent] = await Promise.all([series(id), history(id)]);
+/** What the hub kept of it: slots of a day, and the last few messages as they were. */
+async function past(id: string): Promise<{ points: Point[]; slotMs: number }> {
+  const [kept, recent] = await Promise.all([lampPast(id, nowMs() - SPAN_MAX_MS), history(id)]);
   const first = recent[0]?.at ?? Infinity;
-  return [...kept.filter(({ at }) => at < first), ...recent];
-}
-
-/** Downsampled, 48 h, if this hub keeps it. */
-async function series(id: string): Promise<Point[]> {
-  if (!(await offers('/v1/devices/{id}/series'))) return [];
-  try {
-    const { points } = await api<{ points: { unix_ms: number; level_pct: number | null; power_w: number | null }[] }>(`/v1/devices/${id}/series`);
-    return points.map(({ unix_ms, level_pct, power_w }) => ({ at: unix_ms, level: level_pct, power: power_w }));
-  } catch {
-    return [];
-  }
+  return { points: [...kept.points.filter(({ at }) => at < first), ...recent], slotMs: kept.slotMs };
 }
 
 /** The last few messages, as they were. */
@@ -82,25 +79,26 @@ function added(points: Point[], point: Point): Point[] {
 
 const finite = (value: number): number | null => (Number.isFinite(value) ? value : null);
 
-/** The plan between two moments, in steps. */
+/** The plan between two moments, in steps, night by night. */
 function planned(from: number, to: number): { at: number; level: number }[] {
-  const tonight = night.value;
-  if (!tonight || plannedLevel(toCity(to), tonight) === null) return [];
-  const moments = [tonight.sunset, tonight.sunrise, ...switchPoints(tonight).map(({ at }) => at)].map(fromCity);
-  const inside = [from, ...moments.filter((at) => at > from && at < to), to].sort((one, other) => one - other);
-  return inside.map((at) => ({ at, level: plannedLevel(toCity(at), tonight) ?? 0 }));
+  const place = centre.value;
+  if (!place) return [];
+  const plan: { at: number; level: number }[] = [];
+  const put = (cityMs: number, night: Night) => {
+    const level = plannedLevel(cityMs, night);
+    if (level !== null) plan.push({ at: fromCity(cityMs), level });
+  };
+  const [first, last] = [toCity(from), toCity(to)];
+  let night = nightAt(first, place.latitude, place.longitude);
+  put(first, night);
+  for (let nights = 0; nights < NIGHTS_MAX && night.noon < last; nights += 1) {
+    const moments = [night.sunset, ...switchPoints(night).map(({ at }) => at), night.sunrise];
+    for (const at of moments) if (at > first && at < last) put(at, night);
+    night = nightAt(night.nextNoon + 3_600_000, place.latitude, place.longitude);
+  }
+  return plan;
 }
 
-function held(times: number[], plan: { at: number; level: number }[]): number[] {
+function steps(times: number[], plan: { at: number; level: number }[]): number[] {
   return times.map((time) => plan.findLast(({ at }) => at <= time)?.level ?? 0);
-}
-
-/** Each moment's value, or the one before it: a level holds until it changes. */
-function carried(times: number[], points: Map<number, Point>, name: 'level' | 'power'): (number | null)[] {
-  let last: number | null = null;
-  return times.map((time) => {
-    const point = points.get(time);
-    if (point) last = point[name];
-    return last;
-  });
 }

@@ -12,7 +12,6 @@ export function useFleet<T>(make: () => T, everyMs = 1_000, keys: readonly unkno
   useEffect(() => {
     let isDirty = true;
     let lastAt = 0;
-    const unsubscribe = fleet.version.subscribe(() => (isDirty = true));
     const look = () => {
       if (document.hidden) return;
       const since = performance.now() - lastAt;
@@ -22,6 +21,11 @@ export function useFleet<T>(make: () => T, everyMs = 1_000, keys: readonly unkno
       set(() => make());
     };
     look();
+    const unsubscribe = fleet.version.subscribe(() => {
+      isDirty = true;
+      // After a rest at once; in its own turn, so that all of the batch is there.
+      if (performance.now() - lastAt >= everyMs) queueMicrotask(look);
+    });
     const timer = setInterval(look, Math.min(everyMs, 250));
     const seen = () => {
       lastAt = 0;

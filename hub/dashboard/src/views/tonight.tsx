@@ -1,10 +1,13 @@
 // The first view: is the night in order? If not, where.
 
+import { useEffect, useState } from 'preact/hooks';
 import { fleet, loading, now, refusals, state } from '../live/connection';
 import { loaded } from '../parts/connection';
 import { type Figures, figuresOf, lightsInLight } from '../fleet/figures';
 import { type Incident, incidentsOf } from '../fleet/incidents';
-import { about, centre, cityNow, night, nextEvent, phase, plannedLevel } from '../fleet/place';
+import { energySince } from '../live/past';
+import { type Energy } from '../fleet/past';
+import { about, centre, cityNow, fromCity, night, nextEvent, phase, plannedLevel } from '../fleet/place';
 import { ONLINE } from '../live/messages';
 import { type Health, HEALTHS, HEALTH_WORDS, healthOf, isLit } from '../fleet/state';
 import { HealthGlyph, Severity } from '../parts/glyph';
@@ -14,7 +17,7 @@ import { LoadCurve } from '../parts/load-curve';
 import { Empty, Skeleton } from '../parts/empty';
 import { useFleet } from '../parts/live';
 import { linkTo } from '../router';
-import { clock, count, countdown, level, load, number, percent, plural, span } from '../format';
+import { clock, count, countdown, energyParts, level, load, number, percent, plural, span } from '../format';
 
 export function Tonight() {
   const figures = useFleet(() => figuresOf(fleet, now.value), 1_000);
@@ -80,9 +83,36 @@ function Banner({ figures }: { figures: Figures }) {
   );
 }
 
+/** How often the hub is asked for what all lamps drew. */
+const ENERGY_EVERY_MS = 60_000;
+
+/** What all lamps drew since noon, by their counters. */
+function useEnergy(): Energy | null {
+  const [energy, set] = useState<Energy | null>(null);
+  // Noon by the sun over the city; where that is unknown, half a day.
+  const noon = night.value ? fromCity(night.value.noon) : null;
+  const since = noon === null ? null : Math.round(noon / 1000) * 1000;
+  useEffect(() => {
+    let isWanted = true;
+    const ask = async () => {
+      const told = document.hidden ? null : await energySince(since ?? now.peek() - 43_200_000);
+      if (isWanted && told) set(told);
+    };
+    void ask();
+    const timer = setInterval(ask, ENERGY_EVERY_MS);
+    return () => {
+      isWanted = false;
+      clearInterval(timer);
+    };
+  }, [since]);
+  return energy;
+}
+
 function Tiles({ figures, incidents }: { figures: Figures; incidents: Incident[] }) {
   const [watts, unit] = load(figures.loadW);
   const share = lightsInLight(figures);
+  const drawn = useEnergy();
+  const [wattHours, energyUnit] = energyParts(drawn?.wattHours ?? NaN);
   const online = figures.lamps === 0 ? NaN : figures.online / figures.lamps;
   return (
     <dl class="tiles">
@@ -91,6 +121,8 @@ function Tiles({ figures, incidents }: { figures: Figures; incidents: Incident[]
       <Tile name="Online" value={percent(online)} tone={online < 0.97 ? 'bad' : online < 0.99 ? 'warn' : 'good'}
         note={`${count(figures.online)} of ${count(figures.lamps)} lamps`} to={linkTo('connections')} />
       <Tile name="Connected load" value={watts} unit={unit} note={Number.isNaN(figures.meanLevel) ? 'all dark' : `mean level ${level(figures.meanLevel)}`} />
+      {drawn && <Tile name="Energy tonight" value={wattHours} unit={energyUnit}
+        note={drawn.lamps > 0 ? `since noon, by counters of ${count(drawn.lamps)} of ${count(figures.lamps)} lamps` : 'no lamp has told its counter yet'} />}
       <Tile name="Open faults" value={count(figures.troubled)} tone={figures.troubled > 0 ? 'warn' : 'good'}
         note={`in ${plural(incidents.length, 'incident')}`} to={linkTo('faults')} />
       <Tile name="Overrides" value={count(figures.overrides)} tone={figures.overrides > 0 ? 'info' : undefined}

@@ -63,6 +63,7 @@ impl Table {
             Self::Override => "override",
             Self::Profile => "profile",
             Self::Schema => "schema",
+            Self::Series => "series",
             Self::Token => "token",
         }
     }
@@ -72,7 +73,7 @@ impl Table {
     }
 
     fn has_binary_keys(self) -> bool {
-        matches!(self, Self::Audit | Self::Command | Self::Fleet | Self::Token)
+        matches!(self, Self::Audit | Self::Command | Self::Fleet | Self::Series | Self::Token)
     }
 }
 

@@ -12,6 +12,8 @@
 //! A later line about the same key counts: what changed while the export ran stands at its end, so the
 //! whole is the state of one moment. The last line proves that none is missing.
 //!
+//! What comes back by itself is left out ([`Table::is_exported`](super::Table::is_exported)).
+//!
 //! Read [`line`] for a record, [`write`](mod@write) and [`read`](mod@read) for the whole.
 
 pub mod line;

@@ -55,7 +55,7 @@ impl Export {
         records: &dyn Records,
         mut full: impl FnMut(Vec<u8>) -> bool,
     ) -> Result<(), StoreError> {
-        for table in Table::ALL {
+        for table in Table::ALL.into_iter().filter(|table| table.is_exported()) {
             let mut next = Some(Vec::new());
             while let Some(from) = next.take() {
                 records.visit(table, &from, &mut |key, value| {

@@ -98,6 +98,10 @@ pub(crate) struct Life {
 
 impl Life {
     pub(crate) fn begin(shelf: &Shelf) -> Self {
+        Self::begin_with(shelf, Settings::default())
+    }
+
+    pub(crate) fn begin_with(shelf: &Shelf, settings: Settings) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
         let merging = Rule {
             pattern: ChannelPattern::parse("merged.*").expect("valid"),
@@ -110,7 +114,7 @@ impl Life {
         };
         let rules = Rules::with_built_in(vec![merging]);
         let metrics = Arc::new(Metrics::new());
-        let restored = Broker::restore(Settings::default(), rules, metrics, shelf, Now::read());
+        let restored = Broker::restore(settings, rules, metrics, shelf, Now::read());
         let (broker, _) = restored.expect("it can be read");
         let weak = Arc::downgrade(&broker);
         let on_commit = move |tickets: Vec<Ticket>| {

@@ -1,0 +1,47 @@
+//! What the past of a lamp adds to each report, and what a city's sum costs.
+
+use std::hint::black_box;
+
+use criterion::Criterion;
+use hub::config::series::{Series, settings};
+use hub::series::{Field, Grid, Origin, Past};
+
+use crate::codec::payload;
+
+/// A moment on a slot's border.
+const SLOT: u64 = 6_000_000;
+
+/// All of this file.
+pub(crate) fn measure(criterion: &mut Criterion) {
+    let settings = settings(&Series::default()).expect("the defaults are valid");
+    let (grid, fields) = (settings.grid(), settings.fields);
+    let (now, held) = (payload(), payload());
+    let mut group = criterion.benchmark_group("series");
+    let mut past = Past::new(fields.len());
+    group.bench_function("report read and kept", |bencher| {
+        bencher.iter(|| report(&mut past, grid, &fields, SLOT, black_box((&now, &held))));
+    });
+    let mut slot = SLOT;
+    let mut past = Past::new(fields.len());
+    group.bench_function("report that begins a slot", |bencher| {
+        bencher.iter(|| {
+            slot += 1;
+            report(&mut past, grid, &fields, slot, black_box((&now, &held)));
+        });
+    });
+    group.bench_function("sum over 16 h of a lamp", |bencher| {
+        bencher.iter(|| {
+            let mut sum = 0;
+            past.each(2, slot - 192, slot, |_, steps| sum += i64::from(steps));
+            sum
+        });
+    });
+    group.finish();
+}
+
+fn report(past: &mut Past, grid: Grid, fields: &[Field], slot: u64, told: (&Vec<u8>, &Vec<u8>)) {
+    let (now, held) = told;
+    let read = |field: &Field| (field.holds, field.read(now, Some(held)));
+    let readings: smallvec::SmallVec<[_; 4]> = fields.iter().map(read).collect();
+    black_box(past.put(grid, slot, slot, &readings, Origin::News));
+}
