@@ -28,6 +28,7 @@ export function get(context, path, query, options = {}) {
 export function wish(subscription, since) {
   const query = subscription.patterns.map((pattern) => ['pattern', pattern]);
   query.push(['snapshot', String(subscription.snapshot)]);
+  for (const [key, value] of Object.entries(subscription.choice)) query.push([key, String(value)]);
   if (since) query.push(['since', `${since.epoch}.${since.offset}`]);
   return query;
 }

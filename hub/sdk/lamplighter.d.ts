@@ -104,6 +104,17 @@ export interface Subscription<T = unknown> {
   close(): void;
 }
 
+export interface SubscribeOptions {
+  /** The last values first; true if not said. */
+  snapshot?: boolean;
+  /** A selector over labels, `id` and `profile`: only channels of devices that it means. */
+  labels?: string;
+  /** Beats a second, 1 to 100: of each channel and type the newest message of a beat. */
+  maxRate?: number;
+  /** Of what waits, only the newest message of each channel and type. */
+  conflate?: boolean;
+}
+
 /** A device, as its registration says. */
 export interface Device {
   id: string;
@@ -169,8 +180,9 @@ export class Hub {
   connect(): Promise<void>;
   whenOpen(): Promise<void>;
   close(): void;
-  subscribe<T = unknown>(wish: { pattern: string; snapshot?: boolean }): Subscription<T>;
-  subscribe<T = unknown>(wish: { patterns: string[]; snapshot?: boolean }): Subscription<T>;
+  /** Throws `UNSUPPORTED` where the patterns of one with `labels`, `maxRate` or `conflate` overlap another's. */
+  subscribe<T = unknown>(wish: { pattern: string } & SubscribeOptions): Subscription<T>;
+  subscribe<T = unknown>(wish: { patterns: string[] } & SubscribeOptions): Subscription<T>;
   /** `where`: a selector, `street='Queen St',feeder=F12`, or a function. */
   collection<T = unknown>(wish: { pattern: string; where?: string | ((device: Device) => boolean) }): Collection<T>;
   publish(channel: string, data: unknown, options?: PublishOptions): Promise<{ revision: number; durable: boolean }>;

@@ -17,7 +17,7 @@ import { Command, send } from './command.js';
 import { Emitter, HubError } from './emitter.js';
 import { Events } from './events.js';
 import { get } from './http.js';
-import { deviceOf } from './names.js';
+import { deviceOf, overlap } from './names.js';
 import { Poll } from './poll.js';
 import { Socket } from './socket.js';
 import { Subscription, bytesOf, jsonOf } from './subscription.js';
@@ -108,10 +108,12 @@ export class Hub extends Emitter {
 
   /**
    * What channels carry. Events of what comes back: `value` (of a snapshot), `message`, `reload`,
-   * `begin` and `end` of a snapshot, `refused`.
+   * `begin` and `end` of a snapshot, `refused`. `labels` chooses devices, `maxRate` (beats a second) and
+   * `conflate` fewer messages.
    */
-  subscribe({ pattern, patterns = [pattern], snapshot = true }) {
-    const subscription = new Subscription(patterns, { snapshot });
+  subscribe({ pattern, patterns = [pattern], ...options }) {
+    const subscription = new Subscription(patterns, options);
+    this.#requireApart(subscription);
     subscription.close = () => this.#unsubscribe(subscription);
     subscription.on('reload', (event) => this.emit('reload', event));
     this.#subscriptions.add(subscription);
@@ -166,6 +168,22 @@ export class Hub extends Emitter {
   /** Now, by the hub's clock. */
   nowMs() {
     return Date.now() + this.#clockOffsetMs;
+  }
+
+  /** A connection doesn't say for which of its subscriptions a message comes. */
+  #requireApart(subscription) {
+    for (const other of this.#subscriptions) {
+      const isNarrowed = subscription.isNarrowed || other.isNarrowed;
+      const meet = (one) => other.patterns.some((pattern) => overlap(one, pattern));
+      if (isNarrowed && subscription.patterns.some(meet)) {
+        const patterns = `${subscription.patterns} and ${other.patterns}`;
+        throw new HubError(
+          'UNSUPPORTED',
+          `${patterns} overlap, and one has \`labels\`, \`maxRate\` or \`conflate\`; use another Hub for it`,
+          { field: 'subscribe.pattern' },
+        );
+      }
+    }
   }
 
   #requireOpen() {
