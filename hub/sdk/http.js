@@ -29,8 +29,7 @@ export function wish(subscription, since) {
   const query = subscription.patterns.map((pattern) => ['pattern', pattern]);
   query.push(['snapshot', String(subscription.snapshot)]);
   if (subscription.encoding === 'protobuf') query.push(['encoding', 'protobuf']);
-  if (subscription.maxRate > 0) query.push(['max_rate', String(subscription.maxRate)]);
-  if (subscription.conflate) query.push(['conflate', 'true']);
+  for (const [key, value] of Object.entries(subscription.choice)) query.push([key, String(value)]);
   if (since) query.push(['since', `${since.epoch}.${since.offset}`]);
   return query;
 }

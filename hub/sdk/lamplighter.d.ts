@@ -104,6 +104,19 @@ export interface Subscription<T = unknown> {
   close(): void;
 }
 
+export interface SubscribeOptions {
+  /** The last values first; true if not said. */
+  snapshot?: boolean;
+  /** `protobuf`: values have `payload` in the place of `data`, which costs the hub no conversion. `json` if not said. */
+  encoding?: 'json' | 'protobuf';
+  /** A selector over labels, `id` and `profile`: only channels of devices that it means. */
+  labels?: string;
+  /** Beats a second, 1 to 100: of each channel and type the newest message of a beat. */
+  maxRate?: number;
+  /** Of what waits, only the newest message of each channel and type. */
+  conflate?: boolean;
+}
+
 /** A device, as its registration says. */
 export interface Device {
   id: string;
@@ -160,17 +173,6 @@ export interface PublishOptions {
   instead?: number;
 }
 
-export interface SubscribeOptions {
-  /** Last values first; true if not said. */
-  snapshot?: boolean;
-  /** `protobuf`: values have `payload` in the place of `data`, which costs the hub no conversion. `json` if not said. */
-  encoding?: 'json' | 'protobuf';
-  /** Beats a second, 1 to 100: of each channel and type, the newest message of a beat. */
-  maxRate?: number;
-  /** Of what waits, only the newest message of each channel and type. */
-  conflate?: boolean;
-}
-
 export class Hub {
   constructor(options: HubOptions);
   readonly state: HubState;
@@ -180,6 +182,7 @@ export class Hub {
   connect(): Promise<void>;
   whenOpen(): Promise<void>;
   close(): void;
+  /** Throws `UNSUPPORTED` where the patterns of one with `labels`, `maxRate` or `conflate` overlap another's. */
   subscribe<T = unknown>(wish: { pattern: string } & SubscribeOptions): Subscription<T>;
   subscribe<T = unknown>(wish: { patterns: string[] } & SubscribeOptions): Subscription<T>;
   /** `where`: a selector, `street='Queen St',feeder=F12`, or a function. */

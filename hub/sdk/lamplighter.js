@@ -17,7 +17,7 @@ import { Command, send } from './command.js';
 import { Emitter, HubError } from './emitter.js';
 import { Events } from './events.js';
 import { get } from './http.js';
-import { deviceOf } from './names.js';
+import { deviceOf, overlap } from './names.js';
 import { Poll } from './poll.js';
 import { Socket } from './socket.js';
 import { Subscription, bytesOf, jsonOf } from './subscription.js';
@@ -108,11 +108,13 @@ export class Hub extends Emitter {
 
   /**
    * What channels carry. Events of what comes back: `value` (of a snapshot), `message`, `reload`,
-   * `begin` and `end` of a snapshot, `refused`. With `encoding: 'protobuf'` values have `payload` in the place
-   * of `data`; of channels that stand in several subscriptions, the first decides.
+   * `begin` and `end` of a snapshot, `refused`. `labels` chooses devices, `maxRate` (beats a second) and
+   * `conflate` fewer messages. With `encoding: 'protobuf'` values have `payload` in the place of `data`; of
+   * channels that stand in several subscriptions, the first decides.
    */
   subscribe({ pattern, patterns = [pattern], ...options }) {
     const subscription = new Subscription(patterns, options);
+    this.#requireApart(subscription);
     subscription.close = () => this.#unsubscribe(subscription);
     subscription.on('reload', (event) => this.emit('reload', event));
     this.#subscriptions.add(subscription);
@@ -167,6 +169,22 @@ export class Hub extends Emitter {
   /** Now, by the hub's clock. */
   nowMs() {
     return Date.now() + this.#clockOffsetMs;
+  }
+
+  /** A connection doesn't say for which of its subscriptions a message comes. */
+  #requireApart(subscription) {
+    for (const other of this.#subscriptions) {
+      const isNarrowed = subscription.isNarrowed || other.isNarrowed;
+      const meet = (one) => other.patterns.some((pattern) => overlap(one, pattern));
+      if (isNarrowed && subscription.patterns.some(meet)) {
+        const patterns = `${subscription.patterns} and ${other.patterns}`;
+        throw new HubError(
+          'UNSUPPORTED',
+          `${patterns} overlap, and one has \`labels\`, \`maxRate\` or \`conflate\`; use another Hub for it`,
+          { field: 'subscribe.pattern' },
+        );
+      }
+    }
   }
 
   #requireOpen() {

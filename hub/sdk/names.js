@@ -43,3 +43,13 @@ export function selector(text) {
       key === 'id' || key === 'profile' ? device[key] === value : device.labels?.[key] === value,
     );
 }
+
+/** Whether there may be a channel that both patterns stand for. */
+export function overlap(one, other) {
+  const [a, b] = [one.split('.'), other.split('.')];
+  for (let at = 0; at < a.length && at < b.length; at += 1) {
+    if (a[at] === '>' || b[at] === '>') return true;
+    if (a[at] !== b[at] && a[at] !== '*' && b[at] !== '*') return false;
+  }
+  return a.length === b.length;
+}

@@ -78,9 +78,10 @@ export class Reader {
 
   /** What the hub has against one subscription is no matter of the others. */
   #failed(subscription, error) {
-    const isOwn = error.field === 'pattern' && (error.status === 400 || error.status === 403);
+    const isField = ['pattern', 'labels', 'max_rate'].includes(error.field);
+    const isOwn = isField && (error.status === 400 || error.status === 403);
     if (!isOwn) return this.lost(loss(error));
-    error.field = 'subscribe.pattern';
+    error.field = `subscribe.${error.field}`;
     this.#readings.delete(subscription);
     this.opened({ hubTimeMs: 0 });
     subscription.refused(error);

@@ -56,11 +56,9 @@ export class Socket {
     subscription.isStarted = true;
     const lines = subscription.patterns.map((pattern) => {
       const asked = subscription.since(pattern);
-      const wish = { pattern };
+      const wish = { pattern, ...subscription.choice };
       if (subscription.snapshot) wish.snapshot = true;
       if (subscription.encoding === 'protobuf') wish.encoding = 'ENCODING_PROTOBUF';
-      if (subscription.maxRate > 0) wish.max_rate = subscription.maxRate;
-      if (subscription.conflate) wish.conflate = true;
       if (asked) wish.since = { epoch: asked.epoch, offset: String(asked.offset) };
       // Answered at once and not by a promise: pages may stand in the same message, after the answer.
       const onAck = (ack) => this.#onAck(subscription, pattern, asked, ack);
@@ -131,10 +129,13 @@ export class Socket {
     const offset = Number(message.offset);
     const isLive = offset > this.#acked.offset;
     for (const one of this.#context.subscriptions) {
-      if (one.matches(message.channel)) one.message(message);
-      if (isLive && !one.isOwed && !this.#awaited.has(one)) {
-        one.settled({ epoch: this.#acked.epoch, offset });
-      }
+      const isOwn = one.matches(message.channel);
+      if (isOwn) one.message(message);
+      if (this.#awaited.has(one)) continue;
+      const position = { epoch: this.#acked.epoch, offset };
+      if (one.isNarrowed) {
+        if (isOwn) one.passed(message.channel, position);
+      } else if (isLive && !one.isOwed) one.settled(position);
     }
   }
 

@@ -46,13 +46,17 @@ export class Subscription extends Emitter {
   #owed = new Set();
 
   /** @param {string[]} patterns */
-  constructor(patterns, { snapshot = true, encoding = 'json', maxRate = 0, conflate = false } = {}) {
+  constructor(patterns, { snapshot = true, encoding = 'json', labels = '', maxRate = 0, conflate = false } = {}) {
     super();
     this.patterns = [...new Set(patterns)];
     this.snapshot = snapshot;
     this.encoding = encoding;
-    this.maxRate = maxRate;
-    this.conflate = conflate;
+    /** What asks for less, as the protocol calls it. */
+    this.choice = {
+      ...(labels ? { labels } : {}),
+      ...(maxRate ? { max_rate: maxRate } : {}),
+      ...(conflate ? { conflate } : {}),
+    };
     this.positions = new Map();
     /** Whether the transport of now has taken it up. */
     this.isStarted = false;
@@ -126,6 +130,20 @@ export class Subscription extends Emitter {
     for (const pattern of this.patterns) this.positions.set(pattern, position);
   }
 
+  /**
+   * The same for a message of a subscription that gets fewer: what waits for its beat may be older than what
+   * others got meanwhile, so that only its own messages say how far it is.
+   */
+  passed(channel, position) {
+    for (const pattern of this.patterns) {
+      const held = this.since(pattern);
+      const isNewer = held?.epoch !== position.epoch || held.offset < position.offset;
+      if (isNewer && !this.#owed.has(pattern) && matches(pattern, channel)) {
+        this.positions.set(pattern, position);
+      }
+    }
+  }
+
   /** Messages were left out, and newer values follow if `snapshot_follows`. */
   gap(gap) {
     this.#reload('gap', Number(gap.dropped ?? 0));
@@ -140,6 +158,11 @@ export class Subscription extends Emitter {
     this.#owed.clear();
     this.#answered();
     this.isAnswered = false;
+  }
+
+  /** Whether it gets fewer messages than its patterns have. */
+  get isNarrowed() {
+    return Object.keys(this.choice).length > 0;
   }
 
   /** Whether last values are still on their way. */

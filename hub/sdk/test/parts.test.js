@@ -8,7 +8,7 @@ import { Collection } from '../collection.js';
 import { Command } from '../command.js';
 import { EventParser } from '../events.js';
 import { Hub, HubError, bytesOf, jsonOf } from '../lamplighter.js';
-import { matches, registrationOf, selector } from '../names.js';
+import { matches, overlap, registrationOf, selector } from '../names.js';
 import { Subscription } from '../subscription.js';
 import { write } from '../write.js';
 
@@ -94,6 +94,32 @@ test('the position waits until a snapshot is complete', () => {
   assert.deepEqual(subscription.sinceAll(), at('7', 10));
   subscription.settled(at('7', 20));
   assert.deepEqual(subscription.since('b'), at('7', 20));
+});
+
+test('what gets fewer messages is as far as its own messages say, pattern by pattern', () => {
+  const subscription = new Subscription(['a.*', 'b'], { maxRate: 5, labels: 'street=x' });
+  assert.deepEqual(subscription.choice, { labels: 'street=x', max_rate: 5 });
+  assert.ok(subscription.isNarrowed && !new Subscription(['a']).isNarrowed);
+  for (const pattern of ['a.*', 'b']) {
+    subscription.acked(pattern, at('7', 10), { recovered: false, asked: null, follows: pattern === 'b' });
+  }
+  subscription.passed('a.c', at('7', 12));
+  subscription.passed('b', at('7', 13));
+  assert.deepEqual(subscription.since('a.*'), at('7', 12));
+  assert.equal(subscription.since('b'), null, 'its snapshot is still to come');
+  subscription.page({ pattern: 'b', last: true, position: at('7', '11') });
+  subscription.passed('b', at('7', 14));
+  subscription.passed('a.c', at('7', 11));
+  assert.deepEqual([subscription.since('a.*'), subscription.since('b')], [at('7', 12), at('7', 14)]);
+});
+
+test('patterns overlap if a channel may be of both', () => {
+  for (const [one, other] of [['a', 'a'], ['a.*', '*.b'], ['a.>', 'a.b.c'], ['>', '*'], ['a.*.c', 'a.b.>']]) {
+    assert.ok(overlap(one, other) && overlap(other, one), `${one} ${other}`);
+  }
+  for (const [one, other] of [['a', 'b'], ['a.>', 'a'], ['a.*', 'a.b.c'], ['*.b', 'a.c'], ['a.b.>', 'a.c.d']]) {
+    assert.ok(!overlap(one, other) && !overlap(other, one), `${one} ${other}`);
+  }
 });
 
 test('another life of the hub is told, and what is the same there is not repeated', () => {

@@ -11,7 +11,7 @@ class Blocked {
 }
 
 const WAYS = ['websocket', 'events', 'poll'];
-const STORIES = { watch, write, look };
+const STORIES = { watch, write, look, choose };
 
 /** `story` in words: `watch`, `write` or `look`, and over which way: one of them, `any` or `blocked`. */
 export function tell({ Hub }, { story, way, place, say }) {
@@ -102,6 +102,27 @@ async function look(hub, say) {
   const { code, field } = await hub.subscribe({ pattern: 'a..b' }).once('refused');
   say('refused', `subscribe: ${code} ${field}`);
   say('end', hub.state);
+}
+
+/** Some lamps only, at a beat. */
+async function choose(hub, say) {
+  await hub.once('open');
+  const wish = { pattern: 'devices.*.telemetry', labels: "street='Queen St'", maxRate: 20 };
+  const chosen = hub.subscribe(wish);
+  const shown = ({ channel, data }) => `${channel} ${data.logger_id}`;
+  // A poll that comes after the history is too short gets what it missed as a snapshot.
+  for (const event of ['value', 'message']) chosen.on(event, (value) => say('seen', shown(value)));
+  await chosen.once('end');
+  try {
+    hub.subscribe({ pattern: 'devices.lamp-1.>' });
+  } catch ({ code, field }) {
+    say('refused', `an overlap: ${code} ${field}`);
+  }
+  for (const [what, options] of [['labels', { labels: 'street' }], ['a rate', { maxRate: 101 }]]) {
+    const { code, field } = await hub.subscribe({ pattern: `city.${options.maxRate ?? 0}`, ...options }).once('refused');
+    say('refused', `${what}: ${code} ${field}`);
+  }
+  say('end');
 }
 
 /** Says of something that is tried whether it was taken, or as what it was refused. */

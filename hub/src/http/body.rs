@@ -100,7 +100,20 @@ impl MergePatch {
     /// # Errors
     /// The outcome is no such document.
     pub fn apply<T: DeserializeOwned>(self, mut document: Value) -> Result<T, Problem> {
+        // What is taken away and isn't there is fine, if it could be: a member that the document doesn't
+        // know is refused whatever becomes of it.
+        let absent: Vec<String> = match (&self.0, &document) {
+            (Value::Object(patch), Value::Object(held)) => {
+                let gone =
+                    patch.iter().filter(|(key, value)| value.is_null() && !held.contains_key(*key));
+                gone.map(|(key, _)| key.clone()).collect()
+            }
+            _ => Vec::new(),
+        };
         merge(&mut document, self.0);
+        for key in absent {
+            document[key] = Value::Null;
+        }
         typed(document)
     }
 }
@@ -166,6 +179,21 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_member_that_the_document_does_not_know_is_refused_also_where_it_is_taken_away() {
+        #[derive(Debug, serde::Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Settings {
+            profile: String,
+            #[serde(rename = "place")]
+            _place: Option<String>,
+        }
+        let apply = |patch| MergePatch(patch).apply::<Settings>(json!({"profile": "led"}));
+        assert_eq!(apply(json!({"place": null})).expect("it may be absent").profile, "led");
+        assert!(apply(json!({"profil": null})).is_err());
+        assert!(apply(json!({"": null})).is_err());
+    }
 
     #[test]
     fn what_does_not_fit_is_named_with_the_way_to_it() {

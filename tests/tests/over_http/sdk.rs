@@ -3,6 +3,7 @@
 
 use std::process::Stdio;
 
+use serde_json::json;
 use tests::http::Http;
 use tests::relay::Relay;
 use tests::{Device, Hub, PATIENCE, within};
@@ -120,6 +121,58 @@ async fn a_page_in_node_writes_over_http_beside_polling_and_is_refused_the_same(
 async fn a_page_in_chromium_writes_over_the_websocket_and_beside_events_and_polling() {
     for way in ["websocket", "events", "poll"] {
         writes(Runtime::Chromium, way).await;
+    }
+}
+
+#[tokio::test]
+async fn a_page_in_node_chooses_devices_and_a_rate_over_each_way() {
+    for way in ["websocket", "events", "poll"] {
+        chooses(Runtime::Node, way).await;
+    }
+}
+
+#[tokio::test]
+async fn a_page_in_chromium_chooses_devices_and_a_rate_over_each_way() {
+    for way in ["websocket", "events", "poll"] {
+        chooses(Runtime::Chromium, way).await;
+    }
+}
+
+/// The page sees the lamps of one street only, and of what comes fast the newest at last.
+async fn chooses(runtime: Runtime, way: &str) {
+    let hub = Hub::builder().plain().memory().start().await;
+    let mut lamps = Vec::new();
+    for (id, street) in [("lamp-1", "Queen St"), ("lamp-2", "King St")] {
+        let new = json!({ "id": id, "labels": { "street": street } });
+        let made = hub.http().post("/v1/devices", &new).await.json();
+        let token = made["devices"][0]["token"].as_str().expect("shown once").to_owned();
+        lamps.push(Device::connect(&hub, id, &token, 1).await);
+    }
+    for lamp in &mut lamps {
+        lamp.report_durably(1).await;
+    }
+    let mut page = Page::open(runtime, "choose", way, &place(&hub, "operator")).await;
+    assert_eq!(page.hears("seen").await, "devices.lamp-1.telemetry 1", "over {way}");
+    for refused in [
+        "an overlap: UNSUPPORTED subscribe.pattern",
+        "labels: BAD_VALUE subscribe.labels",
+        "a rate: BAD_VALUE subscribe.max_rate",
+    ] {
+        assert_eq!(page.hears("refused").await, refused, "over {way}");
+    }
+    page.hears("end").await;
+    for number in 2..50 {
+        for lamp in &mut lamps {
+            lamp.report_durably(number).await;
+        }
+    }
+    let mut seen = 1;
+    while seen < 49 {
+        let said = page.hears("seen").await;
+        let number = said.strip_prefix("devices.lamp-1.telemetry ").expect("of that street");
+        let number: u32 = number.parse().expect("a number");
+        assert!(number > seen, "over {way}: {number} after {seen}");
+        seen = number;
     }
 }
 
