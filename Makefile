@@ -3,7 +3,7 @@
 SHELL := /usr/bin/env bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo dashboard build test screenshot bench bench-peers bench-long bench-instructions lint fmt tools clean
+.PHONY: help demo dashboard build test screenshot bench bench-dashboard bench-peers bench-long bench-instructions lint fmt tools clean
 
 CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
@@ -52,6 +52,10 @@ bench: ## Measure: parts by criterion, the whole by simulated fleets
 bench-long: ## Measure what takes long: storms, slow readers, a million values, 100,000 connections
 	$(CARGO) build --release --package hub --package device-sim --bins
 	BIN=$(TARGET)/release deploy/bench-long.sh
+
+bench-dashboard: dashboard ## Measure the dashboard with 100,000 lamps, in a browser without a window
+	$(CARGO) build --release --package hub --package device-sim --bins
+	cd tests/dashboard && npm ci --no-audit --no-fund --loglevel=error && LAMPLIGHTER_BIN_DIR=$(abspath $(TARGET))/release npm run large
 
 # The program's name has a hash; the newest is the one that was just built.
 bench-instructions: ## Count instructions of the hub's parts, into hub/benches/instructions.txt

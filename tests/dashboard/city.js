@@ -43,12 +43,32 @@ export class City {
   }
 
   async startHub() {
-    const data = join(this.#folder, 'data');
     const listen = `127.0.0.1:${this.#port}`;
-    const args = ['serve', '--dev', '--config', this.#config, '--data-dir', data, '--listen', listen];
+    const args = ['serve', '--dev', '--config', this.#config, '--data-dir', this.data, '--listen', listen];
     this.#hub = spawn(join(BIN, 'hub'), args, { stdio: ['ignore', 'pipe', 'ignore'] });
     const line = await firstLine(this.#hub, /^ready wss:\/\/127\.0\.0\.1:(\d+)/);
     this.#port = Number(line[1]);
+  }
+
+  get folder() {
+    return this.#folder;
+  }
+
+  get data() {
+    return join(this.#folder, 'data');
+  }
+
+  get hubPid() {
+    return this.#hub.pid;
+  }
+
+  program(name) {
+    return join(BIN, name);
+  }
+
+  async stopHub() {
+    this.#hub.kill('SIGTERM');
+    await once(this.#hub, 'exit');
   }
 
   /** As a crash would: no good-bye, no last write. */
@@ -58,10 +78,10 @@ export class City {
   }
 
   /** Lets so many lamps dial in; returns when all are connected. `more`: further arguments of the simulator. */
-  async light(lamps, more = []) {
+  async light(lamps, more = [], every = '2s') {
     const dev = join(this.#folder, 'data/dev');
     const args = [
-      'run', '--devices', String(lamps), '--report-every', '2s', '--reconnect-max', '2s', '--reconnect-window', '1s', '--skip-verify',
+      'run', '--devices', String(lamps), '--report-every', every, '--reconnect-max', '2s', '--reconnect-window', '1s', '--skip-verify',
       '--hub', `wss://127.0.0.1:${this.#port}`, '--ca-file', join(dev, 'ca.pem'), '--token-file', join(dev, 'operator.token'), ...more,
     ];
     this.#lamps = spawn(join(BIN, 'device-sim'), args, { stdio: 'ignore' });
@@ -103,11 +123,11 @@ async function firstLine(child, pattern) {
 }
 
 /** Waits for a fact. */
-export async function until(isTrue, what) {
-  const deadline = Date.now() + PATIENCE_MS;
+export async function until(isTrue, what, patienceMs = PATIENCE_MS) {
+  const deadline = Date.now() + patienceMs;
   for (;;) {
     if (await isTrue()) return;
-    if (Date.now() > deadline) throw new Error(`not in ${PATIENCE_MS / 1000} s: ${what}`);
+    if (Date.now() > deadline) throw new Error(`not in ${patienceMs / 1000} s: ${what}`);
     await new Promise((done) => setTimeout(done, 100));
   }
 }

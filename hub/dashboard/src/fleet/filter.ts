@@ -83,8 +83,8 @@ export function sortRows(fleet: Fleet, rows: number[], key: SortKey, isDown: boo
     const rank = new Map(rows.map((row) => [row, order.get(healthOf(fleet, row))!]));
     return rows.sort((one, other) => (rank.get(one)! - rank.get(other)!) * turn || one - other);
   }
-  const collator = new Intl.Collator(undefined, { numeric: true });
   if ('label' in key) {
+    const collator = new Intl.Collator(undefined, { numeric: true });
     const numbers = fleet.labelNumbers(key.label);
     if (!numbers) return rows;
     const words = fleet.words(`label.${key.label}`);
@@ -92,7 +92,22 @@ export function sortRows(fleet: Fleet, rows: number[], key: SortKey, isDown: boo
     const rank = (row: number) => place.get(numbers[row]!) ?? NaN;
     return rows.sort((one, other) => compareNumbers(rank(one), rank(other), turn) || one - other);
   }
-  return rows.sort((one, other) => collator.compare(fleet.id(one), fleet.id(other)) * turn);
+  const places = placesById(fleet);
+  return rows.sort((one, other) => (places[one]! - places[other]!) * turn);
+}
+
+let known: { ids: readonly string[]; places: Int32Array } | null = null;
+
+/** The place of each row in the order of ids, numbers in them by their value. Made anew when lamps came. */
+function placesById({ ids }: Fleet): Int32Array {
+  if (known?.ids === ids && known.places.length === ids.length) return known.places;
+  // An id is a-z, 0-9, - and _: padded it sorts as text, which is many times as fast as by a language's rules.
+  const padded = ids.map((id) => id.replace(/\d+/g, (digits) => digits.padStart(20, '0')));
+  const order = [...padded.keys()].sort((one, other) => (padded[one]! < padded[other]! ? -1 : padded[one] === padded[other] ? one - other : 1));
+  const places = new Int32Array(ids.length);
+  order.forEach((row, place) => (places[row] = place));
+  known = { ids, places };
+  return places;
 }
 
 function compareNumbers(one: number, other: number, turn: number): number {

@@ -11,10 +11,23 @@ import { type Cluster, type Placed, type Point, type Reach, type Street, cabinet
 /** From here on each lamp is drawn, below it clusters; a small town is always drawn. */
 const CLUSTERS_BELOW_ZOOM = 13;
 const CLUSTERS_ABOVE_LAMPS = 3_000;
+/** More lamps than this in sight are clusters, however near one is. */
+const NEAR_LAMPS_MAX = 6_000;
 const NAMES_FROM_ZOOM = 14.5;
+
+/** A part of the map, in degrees. */
+export interface Box {
+  west: number;
+  south: number;
+  east: number;
+  north: number;
+}
 
 export class Scene {
   #placed: Placed = { rows: new Uint32Array(), positions: new Float64Array() };
+  /** Those of them in and around what is in sight: a pan draws a part of the city, not all of it. */
+  #near: Placed = this.#placed;
+  #box: Box | null = null;
   #streets: Street[] = [];
   #cabinets: Reach[] = [];
   #clusters: Cluster[] = [];
@@ -55,7 +68,42 @@ export class Scene {
     this.#streets = streets(fleet, this.#placed.rows);
     this.#cabinets = cabinets(fleet, this.#placed.rows);
     this.#clusteredAt = NaN;
+    this.#frame();
     this.recolour();
+  }
+
+  /** What is in sight, with room around it. */
+  frame(box: Box): void {
+    this.#box = box;
+    this.#frame();
+    this.recolour();
+  }
+
+  /** Whether all of a part of the map is within what was framed. */
+  hasFramed(view: Box): boolean {
+    const box = this.#box;
+    return box !== null && view.west >= box.west && view.east <= box.east && view.south >= box.south && view.north <= box.north;
+  }
+
+  #frame(): void {
+    const { rows, positions } = this.#placed;
+    if (!this.#box || rows.length <= NEAR_LAMPS_MAX) {
+      this.#near = this.#placed;
+      return;
+    }
+    const inside: number[] = [];
+    for (let index = 0; index < rows.length; index += 1) if (this.#isInside(positions[index * 2]!, positions[index * 2 + 1]!)) inside.push(index);
+    const near = { rows: new Uint32Array(inside.length), positions: new Float64Array(inside.length * 2) };
+    inside.forEach((index, at) => {
+      near.rows[at] = rows[index]!;
+      near.positions.set(positions.subarray(index * 2, index * 2 + 2), at * 2);
+    });
+    this.#near = near;
+  }
+
+  #isInside(longitude: number, latitude: number): boolean {
+    const box = this.#box;
+    return box === null || (longitude >= box.west && longitude <= box.east && latitude >= box.south && latitude <= box.north);
   }
 
   look(theme: string, layer: string): void {
@@ -72,7 +120,7 @@ export class Scene {
 
   /** Values changed. */
   recolour(): void {
-    const { rows, positions } = this.#placed;
+    const { rows, positions } = this.#near;
     // New arrays, since the graphics card is told of a change by another object.
     this.#colours = new Uint8Array(rows.length * 4);
     this.#rings = new Uint8Array(rows.length * 4);
@@ -113,11 +161,12 @@ export class Scene {
   }
 
   isFar(zoom: number): boolean {
-    return zoom < CLUSTERS_BELOW_ZOOM && this.lamps > CLUSTERS_ABOVE_LAMPS;
+    if (this.lamps <= CLUSTERS_ABOVE_LAMPS) return false;
+    return zoom < CLUSTERS_BELOW_ZOOM || this.#near.rows.length > NEAR_LAMPS_MAX;
   }
 
   layers(zoom: number): DeckLayer[] {
-    return this.isFar(zoom) ? this.#far(zoom) : this.#near(zoom);
+    return this.isFar(zoom) ? this.#far(zoom) : this.#close(zoom);
   }
 
   #far(zoom: number): DeckLayer[] {
@@ -144,8 +193,9 @@ export class Scene {
     ];
   }
 
-  #near(zoom: number): DeckLayer[] {
-    const { rows, positions } = this.#placed;
+  #close(zoom: number): DeckLayer[] {
+    const { rows, positions } = this.#near;
+    const isNear = (points: Point[]) => points.some(([longitude, latitude]) => this.#isInside(longitude, latitude));
     const data = {
       length: rows.length,
       attributes: {
@@ -155,9 +205,9 @@ export class Scene {
     };
     const size = Math.min(1.6, Math.max(0.35, (zoom - 11) / 4));
     return [
-      this.#roads(),
+      this.#roads(this.#streets.filter(({ path }) => isNear(path))),
       new PolygonLayer<Reach>({
-        id: 'cabinets', data: this.#cabinets, getPolygon: ({ hull }) => hull, filled: false, getLineColor: this.#palette.cabinet, getLineWidth: 1, lineWidthUnits: 'pixels', visible: zoom > 12.5,
+        id: 'cabinets', data: this.#cabinets.filter(({ hull }) => isNear(hull)), getPolygon: ({ hull }) => hull, filled: false, getLineColor: this.#palette.cabinet, getLineWidth: 1, lineWidthUnits: 'pixels', visible: zoom > 12.5,
       }),
       new ScatterplotLayer({
         id: 'pools', data: { ...data, attributes: { getPosition: data.attributes.getPosition, getFillColor: data.attributes.getFillColor, getRadius: data.attributes.getRadius } },
@@ -167,13 +217,13 @@ export class Scene {
         id: 'lamps', data, radiusUnits: 'pixels', radiusScale: size, radiusMinPixels: 1.4, stroked: zoom > 13, lineWidthUnits: 'pixels', getLineWidth: 2,
       }),
       ...this.#marks(size),
-      ...(zoom >= NAMES_FROM_ZOOM ? this.#names() : []),
+      ...(zoom >= NAMES_FROM_ZOOM ? this.#names(isNear) : []),
     ];
   }
 
-  #roads(): DeckLayer {
+  #roads(data: Street[]): DeckLayer {
     return new PathLayer<Street>({
-      id: 'roads', data: this.#streets, getPath: ({ path }) => path, getColor: this.#palette.road, getWidth: 14, widthMinPixels: 1.5, widthMaxPixels: 26, capRounded: true, jointRounded: true,
+      id: 'roads', data, getPath: ({ path }) => path, getColor: this.#palette.road, getWidth: 14, widthMinPixels: 1.5, widthMaxPixels: 26, capRounded: true, jointRounded: true,
     });
   }
 
@@ -191,15 +241,15 @@ export class Scene {
     ];
   }
 
-  #names(): DeckLayer[] {
+  #names(isNear: (points: Point[]) => boolean): DeckLayer[] {
     const common = { fontFamily: 'Inter Variable, sans-serif', characterSet: 'auto' as const, outlineWidth: 0 };
     return [
       new TextLayer<Street>({
-        ...common, id: 'street-names', data: this.#streets, getText: ({ name }) => name, getPosition: ({ middle }) => middle, getAngle: ({ angle }) => angle, getSize: 12, getColor: this.#palette.roadName,
+        ...common, id: 'street-names', data: this.#streets.filter(({ middle }) => isNear([middle])), getText: ({ name }) => name, getPosition: ({ middle }) => middle, getAngle: ({ angle }) => angle, getSize: 12, getColor: this.#palette.roadName,
         getPixelOffset: [0, 16],
       }),
       new TextLayer<Reach>({
-        ...common, id: 'cabinet-names', data: this.#cabinets, getText: ({ name }) => name, getPosition: ({ hull }) => hull[0]!, getSize: 11, getColor: this.#palette.override, getPixelOffset: [0, -12],
+        ...common, id: 'cabinet-names', data: this.#cabinets.filter(({ hull }) => isNear(hull)), getText: ({ name }) => name, getPosition: ({ hull }) => hull[0]!, getSize: 11, getColor: this.#palette.override, getPixelOffset: [0, -12],
       }),
     ];
   }

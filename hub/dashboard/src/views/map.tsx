@@ -8,7 +8,7 @@ import { HEALTHS, HEALTH_WORDS, healthOf, isAsked, isOverridden, lightOf } from 
 import { reasonOf } from '../fleet/lamp-columns';
 import { layersOf, paletteOf } from '../map/colours';
 import { type Point, isInside } from '../map/geometry';
-import { Scene } from '../map/scene';
+import { type Box, Scene } from '../map/scene';
 import { Age } from '../parts/age';
 import { Empty, Skeleton } from '../parts/empty';
 import { HealthGlyph, LampGlyph } from '../parts/glyph';
@@ -18,6 +18,8 @@ import { mapLayer, theme } from '../settings';
 import { linkTo, route } from '../router';
 import { level, plural, watts } from '../format';
 
+/** Lamps are drawn beyond what is in sight, by so much of its size on each side. */
+const ROOM = 0.3;
 /** So near to a lamp means the lamp. */
 const TOUCH_PX = 12;
 
@@ -166,6 +168,8 @@ class Control {
   #dirty = false;
   #isReshaped = false;
   #hovered: number | undefined;
+  /** The whole zoom at which lamps were framed. */
+  #framedAt = NaN;
 
   constructor(box: HTMLElement, heard: Heard) {
     this.#box = box;
@@ -259,8 +263,8 @@ class Control {
     const before = this.#view.zoom;
     this.#view = { longitude, latitude, zoom: Math.min(20, Math.max(3, zoom)) };
     lastView = this.#view;
-    // Sizes follow the zoom in quarters; a pan needs no new layers at all.
-    if (Math.floor(before * 4) === Math.floor(zoom * 4)) this.#deck.setProps({ viewState: this.#view });
+    // Sizes follow the zoom in quarters; a pan needs new layers only where it leaves what was framed.
+    if (Math.floor(before * 4) === Math.floor(zoom * 4) && this.#scene.hasFramed(this.#seen(0))) this.#deck.setProps({ viewState: this.#view });
     else this.#draw();
   }
 
@@ -274,7 +278,18 @@ class Control {
   }
 
   #draw(): void {
+    if (!this.#scene.hasFramed(this.#seen(0)) || this.#framedAt !== Math.floor(this.#view.zoom)) {
+      this.#framedAt = Math.floor(this.#view.zoom);
+      this.#scene.frame(this.#seen(ROOM));
+    }
     this.#deck.setProps({ viewState: this.#view, layers: this.#scene.layers(Math.floor(this.#view.zoom * 4) / 4) });
+  }
+
+  /** What is in sight, with so many times its size around it. */
+  #seen(room: number): Box {
+    const [west, south, east, north] = this.#viewport().getBounds();
+    const [wide, high] = [(east - west) * room, (north - south) * room];
+    return { west: west - wide, south: south - high, east: east + wide, north: north + high };
   }
 
   #viewport(): WebMercatorViewport {
