@@ -58,7 +58,9 @@ export function LampChart({ id, row }: { id: string; row: number }) {
 async function past(id: string): Promise<{ points: Point[]; slotMs: number }> {
   const [kept, recent] = await Promise.all([lampPast(id, nowMs() - SPAN_MAX_MS), history(id)]);
   const first = recent[0]?.at ?? Infinity;
-  return { points: [...kept.points.filter(({ at }) => at < first), ...recent], slotMs: kept.slotMs };
+  // A slot's value is its last: of a slot that the messages reach into, they say more, and when.
+  const isBefore = ({ at }: Point) => at + kept.slotMs / 2 <= Math.min(first, nowMs());
+  return { points: [...kept.points.filter(isBefore), ...recent], slotMs: kept.slotMs };
 }
 
 /** The last few messages, as they were. */
