@@ -44,6 +44,10 @@ pub struct Encoded(pub Bytes);
 #[derive(Debug)]
 pub struct Document<T>(pub T);
 
+/// A document, or a list of such.
+#[derive(Debug)]
+pub struct OneOrList<T>(pub T);
+
 /// A merge patch: members of it replace, `null` takes away.
 #[derive(Debug, Clone)]
 pub struct MergePatch(pub Value);
@@ -54,6 +58,23 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Document<T> {
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         want(request.headers(), &[JSON])?;
         let value = read(request, state).await?;
+        if value.is_array() {
+            // Or a library takes the items for the members, in their order.
+            return Err(malformed("the body is a list; send an object"));
+        }
+        typed(value).map(Self)
+    }
+}
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for OneOrList<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        want(request.headers(), &[JSON])?;
+        let value = read(request, state).await?;
+        if value.as_array().is_some_and(|list| list.iter().any(Value::is_array)) {
+            return Err(malformed("the list has a list in it; send objects"));
+        }
         typed(value).map(Self)
     }
 }

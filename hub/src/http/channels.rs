@@ -79,7 +79,7 @@ pub struct ListQuery {
 pub struct HistoryQuery {
     /// After this offset; from the beginning if left out.
     #[serde(default)]
-    #[param(required = false)]
+    #[param(required = false, maximum = 18_446_744_073_709_551_615_u64)]
     since: u64,
 }
 

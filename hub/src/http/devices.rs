@@ -13,7 +13,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::Api;
 use super::audit::By;
 use super::auth::Person;
-use super::body::Document;
+use super::body::OneOrList;
 use super::fields::Fields;
 use super::problem::Problem;
 use super::query::Params;
@@ -166,7 +166,7 @@ pub async fn add(
     By(by): By,
     State(api): State<Api>,
     Params(query): Params<AddQuery>,
-    Document(body): Document<OneOrMany>,
+    OneOrList(body): OneOrList<OneOrMany>,
 ) -> Result<(StatusCode, HeaderMap, Json<AddedDevices>), Problem> {
     let existing = match query.existing.as_deref() {
         None => Existing::Refuse,

@@ -85,6 +85,10 @@ pub fn complete(mut openapi: OpenApi) -> OpenApi {
                 let responses = &mut operation.responses.responses;
                 responses.entry((*status).to_owned()).or_insert_with(|| response.build().into());
             }
+            // Said before the hub has seen a request, so that there is no document.
+            let too_long = ResponseBuilder::new().description("path and headers are too long");
+            let responses = &mut operation.responses.responses;
+            responses.entry("431".to_owned()).or_insert_with(|| too_long.build().into());
         }
     }
     openapi

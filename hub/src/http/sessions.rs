@@ -41,7 +41,7 @@ pub struct ListQuery {
     identity: String,
     /// Only those for whom more bytes wait than this.
     #[serde(default)]
-    #[param(required = false)]
+    #[param(required = false, maximum = 18_446_744_073_709_551_615_u64)]
     waiting_over: usize,
     /// `next` of the page before.
     #[param(pattern = "^[0-9]{1,19}$")]

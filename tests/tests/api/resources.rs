@@ -218,3 +218,19 @@ async fn a_viewer_reads_and_changes_nothing() {
         assert_eq!(answer.status, 403, "{method} {path}: {}", answer.body);
     }
 }
+
+/// A list is no object, though its items could be taken for the members in their order.
+#[tokio::test]
+async fn a_list_where_an_object_belongs_is_refused() {
+    let hub = Hub::builder().plain().memory().start().await;
+    let http = hub.http();
+    for (method, path, body) in [
+        ("PUT", "/v1/profiles/control-room", json!([])),
+        ("PUT", "/v1/devices/lamp-7", json!([{}, "led"])),
+        ("POST", "/v1/devices", json!([["lamp-7", {}, "led", null, null]])),
+        ("POST", "/v1/tokens", json!(["viewer", "wall"])),
+    ] {
+        let refused = http.call(method, path, &[], &body).await;
+        assert_eq!(refused.status, 400, "{method} {path}: {}", refused.body);
+    }
+}
