@@ -5,7 +5,8 @@ use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, StatusCode, header};
 use proto::ErrorCode;
 use proto::json::JsonError;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize as _, Deserializer};
 use serde_json::Value;
 
 use super::problem::Problem;
@@ -137,6 +138,15 @@ impl MergePatch {
         }
         typed(document)
     }
+}
+
+/// A member that is an object, for `deserialize_with`: else a list is taken for its members, in their order.
+pub fn object<'de, D: Deserializer<'de>, T: DeserializeOwned>(from: D) -> Result<T, D::Error> {
+    let value = Value::deserialize(from)?;
+    if value.is_array() {
+        return Err(D::Error::custom("is a list; send an object"));
+    }
+    T::deserialize(value).map_err(D::Error::custom)
 }
 
 /// A document of this type; what doesn't fit is named with the way to it.

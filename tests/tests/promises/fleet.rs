@@ -221,6 +221,7 @@ async fn a_large_one_must_be_confirmed_and_is_only_for_those_who_may() {
         ("waves", json!({"size": 0})),
         ("supersede_key", json!("")),
         ("window", json!({"to_unix_ms": 5})),
+        ("window", json!([])),
         ("unknown", json!(1)),
         ("again_of", json!("x")),
     ] {

@@ -9,6 +9,7 @@ import { reasonOf } from '../fleet/lamp-columns';
 import { layersOf, paletteOf } from '../map/colours';
 import { type Point, isInside } from '../map/geometry';
 import { type Box, Scene } from '../map/scene';
+import { Slide } from '../map/slide';
 import { Age } from '../parts/age';
 import { Empty, Skeleton } from '../parts/empty';
 import { HealthGlyph, LampGlyph } from '../parts/glyph';
@@ -168,6 +169,8 @@ class Control {
   #dirty = false;
   #isReshaped = false;
   #hovered: number | undefined;
+  #isPanning = false;
+  #slide: Slide;
   /** The whole zoom at which lamps were framed. */
   #framedAt = NaN;
 
@@ -177,13 +180,16 @@ class Control {
     this.#scene.reshape();
     heard.setEmpty(this.#scene.lamps === 0);
     this.#view = lastView ?? this.#fitted();
+    this.#slide = new Slide(() => box.querySelector('canvas'), () => this.#draw());
     this.#deck = new Deck({
       parent: box as HTMLDivElement,
       views: new MapView({ repeat: false }),
       viewState: this.#view,
       controller: { dragRotate: false, touchRotate: false, keyboard: true, inertia: 200 },
       getCursor: ({ isDragging }) => (isDragging ? 'grabbing' : this.#hovered === undefined ? 'grab' : 'pointer'),
-      onViewStateChange: ({ viewState }) => this.#move(viewState as ViewState),
+      onViewStateChange: ({ viewState, interactionState }) => this.#pan(viewState as ViewState, interactionState.isPanning ?? false),
+      onDragStart: () => this.#slide.begin(),
+      onAfterRender: () => this.#slide.drawn(this.#isPanning, performance.now()),
       onClick: ({ coordinate }, event) => {
         if (!coordinate) return;
         if (this.#scene.isFar(this.#view.zoom)) return this.#into(coordinate as Point);
@@ -204,6 +210,7 @@ class Control {
 
   close(): void {
     for (const stop of this.#stop) stop();
+    this.#slide.close();
     this.#deck.finalize();
   }
 
@@ -259,13 +266,27 @@ class Control {
     this.#stop.push(() => clearTimeout(timer));
   }
 
+  /** A step of the hand on the map. */
+  #pan(view: ViewState, isPanning: boolean): void {
+    this.#isPanning = isPanning;
+    if (!isPanning || !this.#slide.moves(view.zoom)) return this.#move(view);
+    lastView = this.#view = { longitude: view.longitude, latitude: view.latitude, zoom: view.zoom };
+    this.#slide.to([view.longitude, view.latitude]);
+  }
+
   #move({ longitude, latitude, zoom }: ViewState): void {
     const before = this.#view.zoom;
     this.#view = { longitude, latitude, zoom: Math.min(20, Math.max(3, zoom)) };
     lastView = this.#view;
     // Sizes follow the zoom in quarters; a pan needs new layers only where it leaves what was framed.
-    if (Math.floor(before * 4) === Math.floor(zoom * 4) && this.#scene.hasFramed(this.#seen(0))) this.#deck.setProps({ viewState: this.#view });
+    if (Math.floor(before * 4) === Math.floor(zoom * 4) && this.#scene.hasFramed(this.#seen(0))) this.#deck.setProps({ viewState: this.#shown() });
     else this.#draw();
+  }
+
+  /** What the next picture is drawn for. */
+  #shown(): ViewState {
+    this.#slide.drawing(this.#viewport());
+    return this.#view;
   }
 
   /** The lamp under a finger. */
@@ -282,7 +303,7 @@ class Control {
       this.#framedAt = Math.floor(this.#view.zoom);
       this.#scene.frame(this.#seen(ROOM));
     }
-    this.#deck.setProps({ viewState: this.#view, layers: this.#scene.layers(Math.floor(this.#view.zoom * 4) / 4) });
+    this.#deck.setProps({ viewState: this.#shown(), layers: this.#scene.layers(Math.floor(this.#view.zoom * 4) / 4) });
   }
 
   /** What is in sight, with so many times its size around it. */
