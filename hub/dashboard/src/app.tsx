@@ -66,7 +66,7 @@ export function App() {
           </a>
         ))}
       </nav>
-      <main id="main" tabIndex={-1}><View /></main>
+      <main id="main" tabIndex={0}><View /></main>
       <Notices />
     </div>
   );
