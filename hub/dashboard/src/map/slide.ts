@@ -6,11 +6,11 @@ import type { WebMercatorViewport } from '@deck.gl/core';
 /** Pictures that come more slowly than this, ms, are slow. */
 const SLOW_MS = 40;
 /** So many intervals between pictures decide. */
-const INTERVALS = 5;
+const INTERVALS = 3;
 /** The hand rests after so many ms. */
-const REST_MS = 150;
+const REST_MS = 250;
 /** So much of the picture may be out of sight, of its width or height. */
-const SHIFT_MAX = 0.2;
+const SHIFT_MAX = 0.25;
 
 export class Slide {
   #canvas: () => HTMLElement | null;

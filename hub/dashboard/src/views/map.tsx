@@ -189,6 +189,7 @@ class Control {
       getCursor: ({ isDragging }) => (isDragging ? 'grabbing' : this.#hovered === undefined ? 'grab' : 'pointer'),
       onViewStateChange: ({ viewState, interactionState }) => this.#pan(viewState as ViewState, interactionState.isPanning ?? false),
       onDragStart: () => this.#slide.begin(),
+      onDragEnd: () => void (this.#isPanning = false),
       onAfterRender: () => this.#slide.drawn(this.#isPanning, performance.now()),
       onClick: ({ coordinate }, event) => {
         if (!coordinate) return;
@@ -246,7 +247,9 @@ class Control {
     this.#stop.push(fleet.shape.subscribe(() => (this.#isReshaped = true)));
     let wasEmpty = this.#scene.lamps === 0;
     const look = () => {
-      if (document.hidden || !(this.#dirty || this.#isReshaped)) return;
+      // What changed meanwhile comes with the picture that is drawn when the hand rests or lets go.
+      const isMoved = this.#isPanning && this.#slide.moves(this.#view.zoom);
+      if (document.hidden || isMoved || !(this.#dirty || this.#isReshaped)) return;
       if (this.#isReshaped) this.#scene.reshape();
       else this.#scene.recolour();
       this.#dirty = this.#isReshaped = false;
