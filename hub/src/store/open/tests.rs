@@ -306,7 +306,7 @@ impl Bench {
     fn open(&self) -> Opened {
         for _ in 0..LOCK_LOOKS {
             match open(&self.settings(), NOW) {
-                Err(OpenError::Locked { .. }) => thread::sleep(LOCK_LOOK),
+                Err(OpenError::Locked { .. }) => thread::park_timeout(LOCK_LOOK),
                 opened => return opened.expect("it starts"),
             }
         }
