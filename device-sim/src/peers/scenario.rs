@@ -20,6 +20,8 @@ use crate::clock::Clock;
 const P99_MS_MAX: f64 = 100.0;
 /// Deliveries a second below this share of the offer are past the limit.
 const DELIVERED_SHARE_MIN: f64 = 0.95;
+/// Offers tried between the last that went well and the first that didn't: the most is known to 9 %.
+const HALVINGS: u32 = 3;
 const RECEIVERS: u32 = 1_000;
 const REPORTERS: u32 = 2_000;
 /// Connections that warm a server up before connects are counted.
@@ -297,8 +299,8 @@ impl Bout {
         Ok(vec![(name, figures)])
     }
 
-    /// Doubles the offer until it is too much twice, and tries once between. Adds the most that went
-    /// well, and what happened past the limit.
+    /// Doubles the offer until it is too much twice, then halves the way between what went well and what
+    /// didn't. Adds the most that went well, and what happened at the offer that was too much.
     fn search(
         &self,
         engine: &mut Engine<'_>,
@@ -326,9 +328,18 @@ impl Bout {
                 was_hiccup = true;
             }
         };
-        if past.value("connections_lost") == 0.0 {
-            let between = try_rate(rate / std::f64::consts::SQRT_2)?;
-            best = Some(between).filter(is_well).or(best);
+        let mut factor = 0.5_f64;
+        let mut low = rate * factor;
+        for _ in 0..HALVINGS {
+            if past.value("connections_lost") > 0.0 {
+                break;
+            }
+            factor = factor.sqrt();
+            let between = try_rate(low / factor)?;
+            if is_well(&between) {
+                low /= factor;
+                best = Some(between);
+            }
         }
         steps.extend(best.map(|best| (most_name, best)));
         steps.push((past_name, past));

@@ -5,11 +5,11 @@ use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, StatusCode, header};
 use proto::ErrorCode;
 use proto::json::JsonError;
-use serde::de::{DeserializeOwned, Error as _};
-use serde::{Deserialize as _, Deserializer};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::problem::Problem;
+use super::strict::Strict;
 use crate::broker::patch::merge;
 
 /// Bytes of a request's body: a thousand devices with their labels.
@@ -45,10 +45,6 @@ pub struct Encoded(pub Bytes);
 #[derive(Debug)]
 pub struct Document<T>(pub T);
 
-/// A document, or a list of such.
-#[derive(Debug)]
-pub struct OneOrList<T>(pub T);
-
 /// A merge patch: members of it replace, `null` takes away.
 #[derive(Debug, Clone)]
 pub struct MergePatch(pub Value);
@@ -59,23 +55,6 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Document<T> {
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         want(request.headers(), &[JSON])?;
         let value = read(request, state).await?;
-        if value.is_array() {
-            // Or a library takes the items for the members, in their order.
-            return Err(malformed("the body is a list; send an object"));
-        }
-        typed(value).map(Self)
-    }
-}
-
-impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for OneOrList<T> {
-    type Rejection = Problem;
-
-    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        want(request.headers(), &[JSON])?;
-        let value = read(request, state).await?;
-        if value.as_array().is_some_and(|list| list.iter().any(Value::is_array)) {
-            return Err(malformed("the list has a list in it; send objects"));
-        }
         typed(value).map(Self)
     }
 }
@@ -140,18 +119,9 @@ impl MergePatch {
     }
 }
 
-/// A member that is an object, for `deserialize_with`: else a list is taken for its members, in their order.
-pub fn object<'de, D: Deserializer<'de>, T: DeserializeOwned>(from: D) -> Result<T, D::Error> {
-    let value = Value::deserialize(from)?;
-    if value.is_array() {
-        return Err(D::Error::custom("is a list; send an object"));
-    }
-    T::deserialize(value).map_err(D::Error::custom)
-}
-
 /// A document of this type; what doesn't fit is named with the way to it.
 fn typed<T: DeserializeOwned>(value: Value) -> Result<T, Problem> {
-    serde_path_to_error::deserialize(value).map_err(|error| {
+    serde_path_to_error::deserialize(Strict(value)).map_err(|error| {
         let path = error.path().to_string();
         let problem = malformed(error.into_inner().to_string());
         if path == "." { problem } else { problem.at(path) }

@@ -1,11 +1,15 @@
 //! The registry as a resource: `/v1/devices`.
 
+use std::fmt;
+
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use proto::channels::{self, PREFIX};
 use proto::{ChannelName, DeviceId};
+use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
+use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
@@ -13,7 +17,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::Api;
 use super::audit::By;
 use super::auth::Person;
-use super::body::OneOrList;
+use super::body::Document;
 use super::fields::Fields;
 use super::problem::Problem;
 use super::query::Params;
@@ -76,13 +80,36 @@ pub struct AddQuery {
 }
 
 /// One device, or several.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Debug, ToSchema)]
 #[serde(untagged)]
 pub enum OneOrMany {
     /// Several; all are added or none.
     Many(Vec<NewDevice>),
     /// One.
     One(NewDevice),
+}
+
+/// By hand, since the derived one forgets what is wrong, and where.
+impl<'de> Deserialize<'de> for OneOrMany {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Either;
+        impl<'de> Visitor<'de> for Either {
+            type Value = OneOrMany;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object or a list of objects")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<OneOrMany, A::Error> {
+                NewDevice::deserialize(MapAccessDeserializer::new(map)).map(OneOrMany::One)
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<OneOrMany, A::Error> {
+                Vec::deserialize(SeqAccessDeserializer::new(list)).map(OneOrMany::Many)
+            }
+        }
+        from.deserialize_any(Either)
+    }
 }
 
 /// A page of a list.
@@ -166,7 +193,7 @@ pub async fn add(
     By(by): By,
     State(api): State<Api>,
     Params(query): Params<AddQuery>,
-    OneOrList(body): OneOrList<OneOrMany>,
+    Document(body): Document<OneOrMany>,
 ) -> Result<(StatusCode, HeaderMap, Json<AddedDevices>), Problem> {
     let existing = match query.existing.as_deref() {
         None => Existing::Refuse,

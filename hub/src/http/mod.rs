@@ -31,6 +31,7 @@ pub mod body;
 pub mod origin;
 pub mod problem;
 pub mod query;
+mod strict;
 pub mod version;
 mod walk;
 

@@ -38,7 +38,7 @@ mod tests;
 
 pub use stats::{Health, WriterStats};
 
-/// Saves two thirds of the commits of a storm of reconnects, and the loss is still below what a device sees of one.
+/// How much of what nobody waits for a crash may cost.
 const UNAWAITED_WINDOW: Duration = Duration::from_millis(50);
 
 /// How the writer batches.

@@ -14,7 +14,6 @@ use crate::broker::Broker;
 use crate::broker::fleet_request::{Whom, fingerprint};
 use crate::clock::Now;
 use crate::fleet::{Again, Outcome, Plan, Waves, Window};
-use crate::http::body::object;
 use crate::http::devices::bad;
 use crate::http::problem::Problem;
 use crate::selector::Selector;
@@ -61,13 +60,13 @@ pub struct NewFleetCommand {
     #[schema(min_length = 1, max_length = 64)]
     supersede_key: Option<String>,
     /// The pace.
-    #[serde(default, deserialize_with = "object")]
+    #[serde(default)]
     waves: WavesBody,
     /// %, 0 to 100: it stops when a larger share of those handed over failed.
     #[schema(minimum = 0, maximum = 100)]
     abort_above_pct: Option<f64>,
     /// When it may be handed over and begin.
-    #[serde(default, deserialize_with = "object")]
+    #[serde(default)]
     window: WindowBody,
     /// How many devices are meant; must be exact, and is needed above `commands.confirm_above`.
     pub(super) confirm: Option<usize>,
