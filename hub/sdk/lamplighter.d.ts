@@ -11,6 +11,11 @@ export interface HubOptions {
   url?: string | (() => string);
   /** In the order in which they are tried; all three if not said. */
   transports?: TransportKind[];
+  /**
+   * How the WebSocket is written; `json` if not said. In `protobuf` both sides work less where much comes: then what
+   * is subscribed to with `encoding: 'protobuf'` has its `payload` as bytes, and writes go beside it, over HTTP.
+   */
+  envelopes?: 'json' | 'protobuf';
   /** For runtimes without one of their own. */
   WebSocket?: new (url: string, protocols: string[]) => WebSocket;
   fetch?: typeof fetch;
@@ -27,8 +32,8 @@ export interface Value<T = unknown> {
   type: string;
   /** The message as proto3 JSON, where the hub knows its type. */
   data?: T;
-  /** Else its bytes in base64: see `bytesOf` and `jsonOf`. */
-  payload?: string;
+  /** Else its bytes, in base64 or as they are: see `bytesOf` and `jsonOf`. */
+  payload?: string | Uint8Array;
   /** Why there is no `data` of a message that has a type. */
   problem?: string;
   /** Its place in the order of all messages; the revision of its channel's value. */
@@ -80,6 +85,8 @@ interface HubEvents {
 interface SubscriptionEvents<T> {
   /** Of a snapshot. */
   value: Value<T>;
+  /** Of a snapshot, but passed on before. */
+  known: Value<T>;
   /** Live, or one that was missed. */
   message: Value<T>;
   reload: Reload;
@@ -223,6 +230,6 @@ export class Backoff {
 }
 
 /** The bytes of a value without `data`. */
-export function bytesOf(value: Value): Uint8Array;
+export function bytesOf(value: Pick<Value, 'payload'>): Uint8Array;
 /** A value as JSON: its data, or the text of its bytes. */
-export function jsonOf(value: Value): unknown;
+export function jsonOf(value: Pick<Value, 'data' | 'payload'>): unknown;

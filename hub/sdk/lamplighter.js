@@ -21,7 +21,6 @@ import { deviceOf, overlap } from './names.js';
 import { Poll } from './poll.js';
 import { Socket } from './socket.js';
 import { Subscription, bytesOf, jsonOf } from './subscription.js';
-import { write } from './write.js';
 
 export { Backoff, Collection, Command, HubError, bytesOf, jsonOf };
 
@@ -29,8 +28,6 @@ const TRANSPORTS = { websocket: Socket, events: Events, poll: Poll };
 /** Tries that fail while the hub answers otherwise, before another way is taken. */
 const FAILURES_MAX = 2;
 const BLOCKED_MS = 600_000;
-/** ms that a write beside the socket may take. */
-const WRITE_MS = 30_000;
 /** Close codes from here on mean: stay away until something changed. */
 const STAY_AWAY_MIN = 4500;
 const STAY_AWAY_MAX = 4999;
@@ -50,16 +47,18 @@ export class Hub extends Emitter {
 
   constructor(options) {
     super();
-    const { token, transports = ['websocket', 'events', 'poll'] } = options ?? {};
+    const { token, envelopes = 'json', transports = ['websocket', 'events', 'poll'] } = options ?? {};
     if (!token) throw new TypeError('a hub needs a token, or a function that gives one');
     const unknown = transports.find((kind) => !(kind in TRANSPORTS));
     if (unknown) throw new TypeError(`there is no transport ${unknown}`);
+    if (envelopes !== 'json' && envelopes !== 'protobuf') throw new TypeError(`envelopes are not written as ${envelopes}`);
     this.#options = {
       WebSocket: globalThis.WebSocket,
       fetch: globalThis.fetch?.bind(globalThis),
       agent: 'lamplighter.js/0.1',
       url: globalThis.location?.origin,
       ...options,
+      envelopes,
       transports,
     };
     this.#backoff = new Backoff(options.backoff);
@@ -248,12 +247,13 @@ export class Hub extends Emitter {
 
   /** What a transport knows of us. Once another has taken over, it is heard no more. */
   #context(isCurrent) {
-    const { WebSocket, fetch, agent } = this.#options;
+    const { WebSocket, fetch, agent, envelopes } = this.#options;
     const hub = this;
     return {
       WebSocket,
       fetch,
       agent,
+      envelopes,
       url: this.#url(),
       subscriptions: this.#subscriptions,
       token: () => this.#token(),

@@ -1,16 +1,22 @@
-// The first choice: the WebSocket of docs/protocol.md, in its text encoding.
+// The first choice: the WebSocket of docs/protocol.md, in text or in protobuf.
 
 import { HubError, cutOff } from './emitter.js';
+import { JSON_LINES, PROTOBUF } from './envelopes.js';
 import { position } from './subscription.js';
+import { write } from './write.js';
 
 const SUBPROTOCOL = 'lamplighter.v1';
 const SILENCE_MS = 20_000;
 const PONG_MS = 10_000;
 const WELCOME_MS = 10_000;
+/** ms that a write beside the socket may take. */
+const WRITE_MS = 30_000;
+const ENVELOPES = { json: JSON_LINES, protobuf: PROTOBUF };
 
 export class Socket {
   static kind = 'websocket';
   #context;
+  #envelopes;
   #socket = null;
   #requests = new Map();
   #request = 0;
@@ -24,6 +30,7 @@ export class Socket {
 
   constructor(context) {
     this.#context = context;
+    this.#envelopes = ENVELOPES[context.envelopes];
   }
 
   start() {
@@ -31,6 +38,7 @@ export class Socket {
     url.protocol = url.protocol === 'http:' ? 'ws:' : 'wss:';
     const socket = new this.#context.WebSocket(url.href, [SUBPROTOCOL]);
     this.#socket = socket;
+    socket.binaryType = 'arraybuffer';
     socket.onopen = () => this.#greet();
     socket.onmessage = ({ data }) => this.#hear(data);
     socket.onerror = () => {};
@@ -54,18 +62,19 @@ export class Socket {
   subscribe(subscription) {
     if (!this.#isOpen) return;
     subscription.isStarted = true;
-    const lines = subscription.patterns.map((pattern) => {
+    const encoding = this.#envelopes.contents[subscription.encoding];
+    const asks = subscription.patterns.map((pattern) => {
       const asked = subscription.since(pattern);
       const wish = { pattern, ...subscription.choice };
       if (subscription.snapshot) wish.snapshot = true;
-      if (subscription.encoding === 'protobuf') wish.encoding = 'ENCODING_PROTOBUF';
+      if (encoding) wish.encoding = encoding;
       if (asked) wish.since = { epoch: asked.epoch, offset: String(asked.offset) };
       // Answered at once and not by a promise: pages may stand in the same message, after the answer.
       const onAck = (ack) => this.#onAck(subscription, pattern, asked, ack);
       return this.#ask('subscribe', wish, onAck, (error) => this.#onRefusal(subscription, error));
     });
-    this.#awaited.set(subscription, (this.#awaited.get(subscription) ?? 0) + lines.length);
-    this.#socket.send(lines.join('\n'));
+    this.#awaited.set(subscription, (this.#awaited.get(subscription) ?? 0) + asks.length);
+    this.#send(...asks);
   }
 
   unsubscribe(subscription) {
@@ -74,23 +83,30 @@ export class Socket {
     const others = [...this.#context.subscriptions].filter((other) => other !== subscription);
     const isUsed = (pattern) => others.some((other) => other.patterns.includes(pattern));
     for (const pattern of subscription.patterns.filter((one) => !isUsed(one))) {
-      this.#socket.send(JSON.stringify({ unsubscribe: { pattern } }));
+      this.#send({ unsubscribe: { pattern } });
     }
   }
 
   /** Asks for something; the answer's `ack`. */
   request(kind, body) {
     if (!this.#isOpen) return Promise.reject(cutOff());
+    // In protobuf content has no JSON; the other door of the hub takes it.
+    if (!this.#envelopes.takesContent) return write(this.#context, kind, body, AbortSignal.timeout(WRITE_MS));
     return new Promise((resolve, reject) => {
-      this.#socket.send(this.#ask(kind, body, resolve, reject));
+      this.#send(this.#ask(kind, body, resolve, reject));
     });
   }
 
-  /** The line to send; its answer goes to `resolve` or `reject`. */
+  /** The envelope to send; its answer goes to `resolve` or `reject`. */
   #ask(kind, body, resolve, reject) {
     const request = String((this.#request += 1));
     this.#requests.set(request, { resolve, reject });
-    return JSON.stringify({ request, [kind]: body });
+    return { request, [kind]: body };
+  }
+
+  /** In one message. */
+  #send(...envelopes) {
+    this.#socket.send(this.#envelopes.joined(envelopes));
   }
 
   async #greet() {
@@ -98,7 +114,7 @@ export class Socket {
     try {
       const token = await this.#context.token();
       const hello = { protocol: 1, token, agent: this.#context.agent };
-      if (socket === this.#socket) socket.send(JSON.stringify({ hello }));
+      if (socket === this.#socket) this.#send({ hello });
     } catch (error) {
       this.#context.lost({ error });
     }
@@ -106,8 +122,8 @@ export class Socket {
 
   #hear(data) {
     if (this.#isOpen) this.#watch(SILENCE_MS, () => this.#ping());
-    for (const line of data.split('\n')) {
-      if (line !== '') this.#envelope(JSON.parse(line));
+    for (const envelope of this.#envelopes.parsed(data)) {
+      this.#envelope(envelope);
       if (!this.#socket) return;
     }
   }
@@ -181,7 +197,7 @@ export class Socket {
   }
 
   #ping() {
-    this.#socket.send(JSON.stringify({ ping: {} }));
+    this.#send({ ping: {} });
     this.#watch(PONG_MS, () => this.#giveUp());
   }
 

@@ -25,9 +25,14 @@ export function value(message) {
   };
 }
 
-/** The bytes of a value whose channel has no type that the hub knows. */
+/** The bytes of a value whose channel has no type that the hub knows, or that was asked for as bytes. */
 export function bytesOf({ payload = '' }) {
-  return Uint8Array.from(atob(payload), (character) => character.charCodeAt(0));
+  if (payload instanceof Uint8Array) return payload;
+  if (Uint8Array.fromBase64) return Uint8Array.fromBase64(payload);
+  const characters = atob(payload);
+  const bytes = new Uint8Array(characters.length);
+  for (let at = 0; at < characters.length; at += 1) bytes[at] = characters.charCodeAt(at);
+  return bytes;
 }
 
 /** A value as JSON: its data, or the text of its bytes, as `publish` puts it into a channel without type. */
@@ -35,14 +40,48 @@ export function jsonOf(value) {
   return value.data !== undefined ? value.data : JSON.parse(new TextDecoder().decode(bytesOf(value)));
 }
 
-const keyOf = ({ channel, type }) => `${channel}\n${type}`;
+/** What was seen last of each channel and type. */
+class Marks {
+  /** Of channels with one type, nearly all, the mark itself; else a list of them. */
+  #byChannel = new Map();
+
+  get({ channel, type }) {
+    const found = this.#byChannel.get(channel);
+    return Array.isArray(found) ? found.find((mark) => mark.type === type) : found?.type === type ? found : undefined;
+  }
+
+  set({ channel, type, offset, timeMs, measuredMs, boot, seq }) {
+    const mark = { type, offset, timeMs, measuredMs, boot, seq };
+    const found = this.#byChannel.get(channel);
+    if (found === undefined || found.type === type) this.#byChannel.set(channel, mark);
+    else {
+      const others = [found].flat().filter((one) => one.type !== type);
+      this.#byChannel.set(channel, [...others, mark]);
+    }
+  }
+
+  delete(value) {
+    const found = this.#byChannel.get(value.channel);
+    if (Array.isArray(found)) this.#byChannel.set(value.channel, found.filter((mark) => mark.type !== value.type));
+    else if (found?.type === value.type) this.#byChannel.delete(value.channel);
+  }
+
+  /** All of these and of newer ones, which win. */
+  with(newer) {
+    const all = new Marks();
+    for (const marks of [this, newer]) {
+      for (const [channel, found] of marks.#byChannel) for (const mark of [found].flat()) all.set({ channel, ...mark });
+    }
+    return all;
+  }
+}
 
 export class Subscription extends Emitter {
   #epoch = null;
   /** Newest that was passed on, by channel and type. */
-  #marks = new Map();
+  #marks = new Marks();
   /** The same of epochs before, until something newer comes: across epochs values are only recognised. */
-  #before = new Map();
+  #before = new Marks();
   #owed = new Set();
 
   /** @param {string[]} patterns */
@@ -86,8 +125,8 @@ export class Subscription extends Emitter {
    */
   acked(pattern, position, { recovered, asked, follows }) {
     if (this.#epoch !== position.epoch) {
-      this.#before = new Map([...this.#before, ...this.#marks]);
-      this.#marks = new Map();
+      this.#before = this.#before.with(this.#marks);
+      this.#marks = new Marks();
       this.#epoch = position.epoch;
     }
     if (asked && !recovered) this.#reload(asked.epoch === position.epoch ? 'position' : 'restart');
@@ -189,17 +228,15 @@ export class Subscription extends Emitter {
   }
 
   #pass(one, event) {
-    const key = keyOf(one);
-    const known = this.#marks.get(key);
+    const known = this.#marks.get(one);
     if (known && known.offset >= one.offset) {
       if (event === 'value') this.emit('known', one);
       return;
     }
-    const { offset, timeMs, measuredMs, boot, seq } = one;
-    this.#marks.set(key, { offset, timeMs, measuredMs, boot, seq });
-    const old = this.#before.get(key);
+    this.#marks.set(one);
+    const old = this.#before.get(one);
     if (old && wasShown(old, one)) return this.emit('known', one);
-    this.#before.delete(key);
+    this.#before.delete(one);
     this.emit(event, one);
   }
 }

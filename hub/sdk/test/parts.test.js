@@ -1,13 +1,16 @@
 // The parts of the module that need no hub.
 
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 
 import { Backoff } from '../backoff.js';
 import { Collection } from '../collection.js';
 import { Command } from '../command.js';
+import { PROTOBUF } from '../envelopes.js';
 import { EventParser } from '../events.js';
 import { Hub, HubError, bytesOf, jsonOf } from '../lamplighter.js';
+import { Bytes, read, table } from '../protobuf.js';
 import { matches, overlap, registrationOf, selector } from '../names.js';
 import { Subscription } from '../subscription.js';
 import { write } from '../write.js';
@@ -354,4 +357,66 @@ test('what HTTP can not say is refused, and nobody there is a lost connection', 
   await assert.rejects(write(context, 'cancel', { command: '../tokens' }), { code: 'BAD_VALUE', field: 'cancel.command' });
   assert.equal(requests.length, 0);
   await assert.rejects(write(context, 'send', { device: 'lamp-1', data: {} }), { code: 'LOST' });
+});
+
+const GOLDEN = new URL('../../../proto/golden/envelope/', import.meta.url);
+const golden = (name) => Buffer.from(readFileSync(new URL(`${name}.hex`, GOLDEN), 'utf8').replace(/\s/g, ''), 'hex');
+const goldenJson = (name) => JSON.parse(readFileSync(new URL(`${name}.json`, GOLDEN), 'utf8'));
+/** With its length in front, as it stands in a message. */
+const framed = (bytes) => Uint8Array.from([...(bytes.length > 127 ? [(bytes.length & 127) | 128, bytes.length >> 7] : [bytes.length]), ...bytes]);
+
+test('what the hub says in protobuf is what it says in JSON, but for content', () => {
+  const plain = (one) => JSON.parse(JSON.stringify(one), (key, given) => (typeof given === 'number' ? String(given) : given));
+  for (const name of ['gap', 'welcome', 'pong', 'go_away', 'ack', 'error']) {
+    const [heard, ...more] = PROTOBUF.parsed(framed(golden(name)).buffer);
+    assert.deepEqual(more, []);
+    const { [name]: told, ...rest } = goldenJson(name);
+    if (told.code?.startsWith?.('ERROR_CODE_')) told.code = told.code.slice('ERROR_CODE_'.length);
+    const { [name]: seen, ...others } = plain(heard);
+    // What no page needs isn't read; all else is the same.
+    for (const key of Object.keys(seen)) assert.deepEqual(seen[key], plain(told)[key], `${name}.${key}`);
+    assert.deepEqual(others, plain(rest));
+  }
+  const [{ snapshot }] = PROTOBUF.parsed(framed(golden('snapshot')).buffer);
+  const { values: [told], ...page } = goldenJson('snapshot').snapshot;
+  const { values: [seen, ...more], ...same } = snapshot;
+  assert.deepEqual([plain(same), more], [plain(page), []]);
+  const { payload, ...rest } = seen;
+  const { payload: text, data, ...others } = told;
+  assert.ok(payload instanceof Uint8Array && bytesOf(seen) === payload);
+  assert.deepEqual(plain(rest), plain(others));
+});
+
+test('several envelopes stand in one message, and what is cut off is an error', () => {
+  const both = Uint8Array.from([...framed(golden('pong')), ...framed(golden('gap'))]);
+  assert.deepEqual([...PROTOBUF.parsed(both.buffer)].map((one) => Object.keys(one).at(-1)), ['pong', 'gap']);
+  for (let length = 1; length < framed(golden('pong')).length; length += 1) {
+    assert.throws(() => [...PROTOBUF.parsed(both.slice(0, length).buffer)], RangeError);
+  }
+});
+
+test('what a page says in protobuf is read back as it was meant', () => {
+  const wish = { pattern: 'devices.*.telemetry', since: { epoch: '18446744073709551615', offset: '7' }, snapshot: true, max_rate: 5, conflate: true, labels: "street='É'" };
+  const bytes = new Bytes(PROTOBUF.joined([{ request: '3', subscribe: wish }, { ping: {} }, { request: '4', unsubscribe: { pattern: '0' } }]));
+  const position = { 1: ['epoch', 'u64'], 2: ['offset', 'u64'] };
+  const sent = table({
+    1: ['request', 'u64'],
+    4: ['subscribe', { one: { 1: ['pattern', 'text'], 2: ['since', { one: position }], 3: ['snapshot', 'bool'], 5: ['labels', 'text'], 6: ['max_rate', 'number'], 7: ['conflate', 'bool'] } }],
+    5: ['unsubscribe', { one: { 1: ['pattern', 'text'] } }],
+    8: ['ping', { one: {} }],
+  });
+  assert.deepEqual(read(bytes.part(), sent), { request: '3', subscribe: wish });
+  assert.deepEqual(read(bytes.part(), sent), { ping: {} });
+  assert.deepEqual(read(bytes.part(), sent), { request: '4', unsubscribe: { pattern: '0' } });
+  assert.ok(bytes.isAtEnd);
+});
+
+test('values of two types in one channel are known apart', () => {
+  const subscription = new Subscription(['a.*']);
+  const events = heard(subscription);
+  subscription.acked('a.*', at('7', 0), { recovered: false, asked: null, follows: false });
+  for (const [type, offset] of [['x', 1], ['y', 2], ['x', 2], ['y', 2], ['y', 3], ['x', 2]]) {
+    subscription.message({ ...message('a.b', offset), type });
+  }
+  assert.deepEqual(events, ['message 1', 'message 2', 'message 2', 'message 3']);
 });

@@ -13,16 +13,20 @@ class Blocked {
 const WAYS = ['websocket', 'events', 'poll'];
 const STORIES = { watch, write, look, choose };
 
-/** `story` in words: `watch`, `write` or `look`, and over which way: one of them, `any` or `blocked`. */
+/**
+ * `story` in words: `watch`, `write` or `look`, and over which way: one of them, `protobuf` for the socket in protobuf,
+ * `any` or `blocked`.
+ */
 export function tell({ Hub }, { story, way, place, say }) {
   const hub = new Hub({
     ...(place.url ? { url: () => place.url } : {}),
     token: () => place.token,
-    transports: WAYS.includes(way) ? [way] : undefined,
+    transports: WAYS.includes(way) ? [way] : way === 'protobuf' ? ['websocket'] : undefined,
+    envelopes: way === 'protobuf' ? 'protobuf' : 'json',
     backoff: { windowMs: 50, minMs: 50, maxMs: 200 },
     ...(way === 'blocked' ? { WebSocket: Blocked } : {}),
   });
-  hub.on('open', ({ transport }) => say('open', transport));
+  hub.on('open', ({ transport }) => say('open', way === 'protobuf' && transport === 'websocket' ? way : transport));
   hub.on('lost', ({ code, reason, error }) => say('lost', `${code} ${reason} ${error ?? ''}`));
   hub.on('error', (error) => say('complaint', error));
   STORIES[story](hub, say);

@@ -31,8 +31,14 @@ use crate::codec::{Encoding, Frame};
 use crate::mailbox::{Lag, Mailbox};
 use crate::metrics::{Drop as Dropped, Limit};
 
-/// A scan that found so few values ends the lag.
-const FEW_VALUES: usize = 256;
+#[cfg(test)]
+mod tests;
+
+/// A scan that found no more than this share of what the mailbox holds ends the lag: as much again comes in
+/// the time of one more.
+const SHARE_MAX: usize = 2;
+/// Bytes of live messages that are put aside while a snapshot is on its way.
+const ASIDE_BYTES_MAX: usize = 256 * 1024;
 
 /// Something to send.
 #[derive(Debug)]
@@ -63,6 +69,8 @@ pub struct Reader {
     /// One of them wants less than all.
     chooses: bool,
     work: VecDeque<Work>,
+    /// Bytes of live messages in `work`.
+    aside: usize,
     lagging: Option<Scan>,
 }
 
@@ -102,7 +110,13 @@ pub enum Sifted {
 #[derive(Debug)]
 enum Work {
     Recovered(VecDeque<Arc<Frame>>),
-    Pass { pattern: ChannelPattern, revisions: Revisions, cursor: Option<ChannelName> },
+    /// Live messages that came while something was owed.
+    Aside(VecDeque<Arc<Frame>>),
+    Pass {
+        pattern: ChannelPattern,
+        revisions: Revisions,
+        cursor: Option<ChannelName>,
+    },
 }
 
 /// One round over the channels of all subscriptions.
@@ -110,7 +124,8 @@ enum Work {
 struct Scan {
     /// Where the order stood when the round began.
     began: u64,
-    values: usize,
+    /// Bytes of the values that it found.
+    bytes: usize,
 }
 
 impl Reader {
@@ -149,7 +164,7 @@ impl Reader {
         }
         self.compare();
         self.work.retain(|work| match work {
-            Work::Recovered(_) => true,
+            Work::Recovered(_) | Work::Aside(_) => true,
             Work::Pass { pattern: of, .. } => of != pattern,
         });
     }
@@ -244,6 +259,26 @@ impl Reader {
         self.lagging.is_some()
     }
 
+    /// Whether live messages are put aside, since a snapshot is on its way: so a reader that wants the newest of
+    /// each channel doesn't lag because of the others' changes while it gets the last values of a city.
+    pub fn takes_aside(&self) -> bool {
+        let has_room = |choice: &Choice| choice.shape.as_deref().is_none_or(Shape::has_room_aside);
+        self.chooses
+            && self.lagging.is_none()
+            && self.aside < ASIDE_BYTES_MAX
+            && self.choices.iter().all(has_room)
+    }
+
+    /// Puts a live message behind what is owed.
+    pub fn put_aside(&mut self, frame: &Arc<Frame>) {
+        self.aside += frame.len();
+        if let Some(Work::Aside(frames)) = self.work.back_mut() {
+            frames.push_back(frame.clone());
+        } else {
+            self.work.push_back(Work::Aside(VecDeque::from([frame.clone()])));
+        }
+    }
+
     /// The next thing to send, or `None` if the mailbox is next. An empty page is not sent; so this
     /// may return nothing while [`Reader::is_behind`] holds, after a bounded amount of looking.
     pub fn next(&mut self, broker: &Broker, mailbox: &Mailbox, page_bytes: usize) -> Option<Piece> {
@@ -257,6 +292,14 @@ impl Reader {
                 if frames.is_empty() {
                     self.work.pop_front();
                 }
+                frame.map(Piece::Message)
+            }
+            Some(Work::Aside(frames)) => {
+                let frame = frames.pop_front();
+                if frames.is_empty() {
+                    self.work.pop_front();
+                }
+                self.aside -= frame.as_ref().map_or(0, |frame| frame.len());
                 frame.map(Piece::Message)
             }
             Some(Work::Pass { .. }) => self.next_page(broker, mailbox, page_bytes),
@@ -282,7 +325,7 @@ impl Reader {
         let last = rest == Rest::Nothing;
         let scanning = self.lagging.is_some();
         if let Some(scan) = &mut self.lagging {
-            scan.values += values.len();
+            scan.bytes += values.iter().map(|frame| frame.len()).sum::<usize>();
         }
         // The pages of a scan have no end that means anything; the pass that ends the lag has.
         let send = !values.is_empty() || (last && !scanning);
@@ -307,7 +350,7 @@ impl Reader {
     /// A round is over: resume if little changed meanwhile, else go round again.
     fn finish_scan(&mut self, broker: &Broker, mailbox: &Mailbox) {
         let Some(scan) = self.lagging.take() else { return };
-        if scan.values > FEW_VALUES {
+        if scan.bytes > mailbox.bytes_max() / SHARE_MAX {
             return self.scan(broker, scan.began);
         }
         let (position, dropped) = broker.resume(mailbox);
@@ -320,7 +363,7 @@ impl Reader {
 
     fn scan(&mut self, broker: &Broker, after: u64) {
         let began = broker.position().offset;
-        self.lagging = Some(Scan { began, values: 0 });
+        self.lagging = Some(Scan { began, bytes: 0 });
         for pattern in self.patterns.clone() {
             self.pass(pattern, Revisions { after, up_to: u64::MAX });
         }

@@ -16,6 +16,8 @@ use crate::codec::request::Pace;
 /// Channels whose messages wait for one subscription's next beat. With more the beat comes at once; while
 /// that one waits for room, too, the mailbox is left alone, and does what its overflow says.
 const HELD_MAX: usize = 4_096;
+/// The same while a snapshot is on its way, which all of them have to wait for.
+const HELD_ASIDE_MAX: usize = 4 * HELD_MAX;
 
 /// What waits for one subscription.
 #[derive(Debug)]
@@ -79,6 +81,11 @@ impl Shape {
     /// Whether it can take nothing more before something of it is sent.
     pub fn is_full(&self) -> bool {
         !self.leaving.is_empty() && self.held.len() >= HELD_MAX
+    }
+
+    /// Whether it can take more while none of it may be sent.
+    pub fn has_room_aside(&self) -> bool {
+        self.held.len() < HELD_ASIDE_MAX
     }
 
     /// Takes out all that waits, in the order of offsets.

@@ -53,6 +53,7 @@ pub fn config(file: &File, dev: bool) -> Result<Config, ConfigError> {
         transport: transport(file)?,
         broker: broker(file)?,
         readers: readers(file)?,
+        tiles: super::dashboard::tiles(&file.dashboard)?,
         rules: rules(&file.channel)?,
         policy: super::access::policy(file)?,
         drain: drain(file)?,

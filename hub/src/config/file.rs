@@ -33,6 +33,8 @@ pub struct File {
     pub drain: Drain,
     /// Web pages of other origins.
     pub http: Http,
+    /// What the hub's own page shows beside the fleet.
+    pub dashboard: super::dashboard::Dashboard,
     /// How much of the audit log is kept.
     pub audit: Audit,
     /// What is kept of each device's past.

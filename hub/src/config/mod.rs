@@ -5,7 +5,7 @@
 //! refused with its file and line, so that a slip of the pen is not a silent default.
 //!
 //! Read [`file`] for the keys, [`flags`] for how the three sources meet, [`check`] for the ranges,
-//! [`access`] for who may do what, [`series`] for what is kept of the past.
+//! [`access`] for who may do what, [`series`] for what is kept of the past, [`dashboard`] for the page.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -20,6 +20,7 @@ use crate::twin::Rule;
 
 pub mod access;
 pub mod check;
+pub mod dashboard;
 pub mod file;
 pub mod flags;
 pub mod series;
@@ -78,6 +79,8 @@ pub struct Config {
     pub broker: broker::Settings,
     /// Bounds of readers over HTTP.
     pub readers: http::readers::Limits,
+    /// Pictures below the lamps of the dashboard's map.
+    pub tiles: Option<http::settings::Tiles>,
     /// Channel rules of the operator, before the built-in ones.
     pub rules: Vec<Rule>,
     /// Who may do what.

@@ -7,12 +7,13 @@
 
 use std::borrow::Cow;
 
-use axum::extract::Path;
+use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use rust_embed::{EmbeddedFile, RustEmbed};
 
+use super::Api;
 use super::problem::Problem;
 use super::sdk::{is_held, tag_by};
 
@@ -24,20 +25,27 @@ struct Page;
 
 const INDEX: &str = "index.html";
 const ASSETS: &str = "assets/";
-/// The page runs, shows and asks nothing but this hub's own.
+/// The page runs, shows and asks nothing but this hub's own, and pictures for the map where the configuration
+/// names a server.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; font-src 'self'; \
-     img-src 'self' blob:; connect-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'none'; \
-     frame-ancestors 'none'";
+     connect-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
+     img-src 'self' blob:";
 /// A year, as long as a browser may keep anything.
 const FOREVER: &str = "public, max-age=31536000, immutable";
 /// Ways in which files are kept beside the plain one, the smaller first.
 const ENCODINGS: [(&str, &str); 2] = [("br", ".br"), ("gzip", ".gz")];
 
 /// `GET /`
-pub async fn index(headers: HeaderMap) -> Result<Response, Problem> {
-    served(INDEX, &headers).ok_or_else(|| {
+pub async fn index(State(api): State<Api>, headers: HeaderMap) -> Result<Response, Problem> {
+    let mut response = served(INDEX, &headers).ok_or_else(|| {
         Problem::not_found("this hub was built without its dashboard; run `make dashboard` first")
-    })
+    })?;
+    if let Some(tiles) = &api.settings.tiles
+        && let Ok(policy) = HeaderValue::from_str(&format!("{POLICY} {}", tiles.origin))
+    {
+        response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
+    }
+    Ok(response)
 }
 
 /// `GET /assets/{path}`

@@ -18,7 +18,6 @@ use std::sync::atomic::AtomicBool;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::get;
-use serde_json::Value;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -73,7 +72,7 @@ pub struct Api {
     /// Streams and waiting requests.
     pub readers: Arc<readers::Readers>,
     /// The configuration in force.
-    pub config: Arc<Value>,
+    pub settings: Arc<settings::Settings>,
 }
 
 /// All routes but the WebSocket's.
@@ -147,4 +146,5 @@ fn resources() -> OpenApiRouter<Api> {
         .routes(routes!(audit::list))
         .routes(routes!(export::all))
         .routes(routes!(settings::config))
+        .routes(routes!(settings::dashboard))
 }

@@ -221,6 +221,11 @@ impl Mailbox {
         self.inner.lock().queue.bytes()
     }
 
+    /// Bytes that may wait.
+    pub fn bytes_max(&self) -> usize {
+        self.inner.lock().queue.bytes_max()
+    }
+
     fn with(&self, change: impl FnOnce(&mut Queue)) -> Wake {
         let mut inner = self.inner.lock();
         let before = inner.queue.bytes();

@@ -238,6 +238,11 @@ impl Queue {
         self.bytes
     }
 
+    /// Bytes that may wait.
+    pub fn bytes_max(&self) -> usize {
+        self.bytes_max
+    }
+
     fn push(&mut self, item: Item, bytes: usize) {
         self.bytes += bytes;
         self.items.push_back(item);

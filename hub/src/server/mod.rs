@@ -166,7 +166,8 @@ async fn run(
     let connections_max = limits::connections(config.transport.connections_max)?;
     let gate = Gate::new(&shared, connections_max);
     let readers = http::readers::Readers::new(config.readers);
-    let shown = Arc::new(serde_json::to_value(&file).expect("a configuration has JSON"));
+    let shown = serde_json::to_value(&file).expect("a configuration has JSON");
+    let settings = Arc::new(http::settings::Settings { shown, tiles: config.tiles.take() });
     let live = reload::Live {
         shared: Arc::new(ArcSwap::from_pointee(shared)),
         tls: tls.clone(),
@@ -174,7 +175,7 @@ async fn run(
         log,
     };
     let (shared, drain) = (live.shared.clone(), live.drain.clone());
-    let api = http::Api { broker: broker.clone(), ready: ready.clone(), config: shown, readers };
+    let api = http::Api { broker: broker.clone(), ready: ready.clone(), settings, readers };
     let router =
         http::router(api).route(proto::WEBSOCKET_PATH, axum::routing::any(upgrade::handle));
     let (stopping, stopped) = watch::channel(false);

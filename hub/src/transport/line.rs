@@ -202,19 +202,28 @@ impl Line {
     ) -> Option<CloseCode> {
         self.outbound.lend(buffers::spare());
         let behind = self.reader.is_behind();
+        let lagging = self.reader.is_lagging();
         // While it lags the mailbox holds answers only, and they don't wait for a slow scan; else what
-        // it holds comes after what is owed.
-        if (!behind || self.reader.is_lagging())
+        // it holds comes after what is owed, or is put aside.
+        if (!behind || lagging || self.reader.takes_aside())
             && !self.reader.is_full()
             && let Some(mailbox) = &self.mailbox
             && mailbox.poll_take(context, BATCH_BYTES, taken).is_ready()
         {
             let closing = self.mail(broker, taken);
-            self.on_beat(broker);
-            return closing;
+            if !behind || lagging {
+                self.on_beat(broker);
+                return closing;
+            }
+            if closing.is_some() {
+                return closing;
+            }
         }
         let closing = if behind { self.owed(broker) } else { None };
-        self.on_beat(broker);
+        // What waits for a beat waits for the snapshot first.
+        if !behind || lagging {
+            self.on_beat(broker);
+        }
         closing
     }
 
@@ -261,6 +270,9 @@ impl Line {
     fn message(&mut self, frame: &Arc<Frame>, is_live: bool, broker: &Broker) {
         let own = self.outbound.encoding();
         if let Sifted::Send(content) = self.reader.sift(broker, frame, is_live) {
+            if is_live && self.reader.is_behind() && !self.reader.is_lagging() {
+                return self.reader.put_aside(frame);
+            }
             broker.metrics.delivered.inc();
             self.outbound.frame_as(content.unwrap_or(own), frame, &broker.types);
         }

@@ -74,6 +74,16 @@ async fn a_page_in_node_sees_everything_once_over_the_websocket_through_a_crash(
 }
 
 #[tokio::test]
+async fn a_page_in_node_sees_everything_once_in_protobuf_through_a_crash() {
+    through_a_crash(Runtime::Node, "protobuf").await;
+}
+
+#[tokio::test]
+async fn a_page_in_chromium_sees_everything_once_in_protobuf_through_a_crash() {
+    through_a_crash(Runtime::Chromium, "protobuf").await;
+}
+
+#[tokio::test]
 async fn a_page_in_node_sees_everything_once_over_events_through_a_crash() {
     through_a_crash(Runtime::Node, "events").await;
 }
@@ -108,6 +118,11 @@ async fn a_page_in_node_writes_over_the_websocket_and_is_refused_by_name() {
 }
 
 #[tokio::test]
+async fn a_page_in_node_writes_over_http_beside_protobuf_and_is_refused_the_same() {
+    writes(Runtime::Node, "protobuf").await;
+}
+
+#[tokio::test]
 async fn a_page_in_node_writes_over_http_beside_events_and_is_refused_the_same() {
     writes(Runtime::Node, "events").await;
 }
@@ -126,7 +141,7 @@ async fn a_page_in_chromium_writes_over_the_websocket_and_beside_events_and_poll
 
 #[tokio::test]
 async fn a_page_in_node_chooses_devices_and_a_rate_over_each_way() {
-    for way in ["websocket", "events", "poll"] {
+    for way in ["websocket", "protobuf", "events", "poll"] {
         chooses(Runtime::Node, way).await;
     }
 }

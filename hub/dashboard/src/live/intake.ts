@@ -13,8 +13,8 @@ export interface Value {
   channel: string;
   type: string;
   data?: any;
-  /** In base64, where the content came as protobuf. */
-  payload?: string | undefined;
+  /** Where the content came as protobuf. */
+  payload?: string | Uint8Array | undefined;
   offset: number;
   timeMs: number;
   measuredMs: number;
@@ -23,6 +23,15 @@ export interface Value {
 /** Steps of commands that go to the page at once; a larger run is told by its fleet command. */
 const STEPS_MAX = 400;
 const INTERVALS_MAX = 256;
+const DEVICES = 'devices.';
+
+/** One label's values. */
+interface LabelList {
+  number: number;
+  words: Words;
+  /** The word's number by row; none is -1, or absent. */
+  ofRow: number[];
+}
 
 export class Intake {
   #rows = new Map<string, number>();
@@ -30,11 +39,10 @@ export class Intake {
   #idsTold = 0;
   #buffer = new RowBuffer();
   #agents = new Words();
-  #labelLists = new Map<string, { number: number; words: Words }>();
+  #labelLists = new Map<string, LabelList>();
   #labelNames: string[] = [];
   #labelNamesTold = 0;
   #labels: number[] = [];
-  #labelsOfRow = new Map<number, Map<number, number>>();
   #faults = new Map<number, Map<string, OpenFault>>();
   #faultsChanged = new Set<number>();
   /** Offset of the newest fault event of a row. */
@@ -48,15 +56,17 @@ export class Intake {
   /** Takes one value of a channel, live or of a snapshot. */
   take(value: Value, live: boolean): void {
     if (live) this.#messages += 1;
-    const parts = value.channel.split('.');
-    if (parts[0] === 'fleet') return this.#fleet(value);
-    const id = parts[1];
-    if (parts[0] !== 'devices' || !id) return;
+    const { channel } = value;
+    if (channel.startsWith('fleet.')) return this.#fleet(value);
+    const end = channel.indexOf('.', DEVICES.length);
+    if (!channel.startsWith(DEVICES) || end < 0) return;
+    const id = channel.slice(DEVICES.length, end);
+    const kind = channel.slice(end + 1);
     if (value.data === undefined) value.data = decoded(value);
     if (value.data === undefined) return;
-    if (parts[2] === 'registration' && value.data.removed) return this.remove(id);
+    if (kind === 'registration' && value.data.removed) return this.remove(id);
     const row = this.#rowOf(id);
-    switch (parts[2]) {
+    switch (kind) {
       case 'registration': return this.#registration(row, value.data);
       case 'presence': return this.#presence(row, value.data);
       case 'telemetry': return this.#telemetry(row, value, live);
@@ -132,23 +142,27 @@ export class Intake {
   #registration(row: number, data: any): void {
     this.#put(row, 'latitude', data.latitude_e7 === undefined ? NaN : data.latitude_e7 / 1e7);
     this.#put(row, 'longitude', data.longitude_e7 === undefined ? NaN : data.longitude_e7 / 1e7);
-    const labels = { ...(data.labels ?? {}), ...(data.profile ? { profile: data.profile } : {}) };
-    const before = this.#labelsOfRow.get(row);
-    const now = new Map<number, number>();
-    for (const [name, word] of Object.entries(labels)) {
-      const list = this.#labelList(name);
-      const number = list.words.number(String(word));
-      now.set(list.number, number);
-      if (before?.get(list.number) !== number) this.#labels.push(row, list.number, number);
+    const labels: Record<string, string> = data.labels ?? {};
+    for (const name in labels) this.#label(row, this.#labelList(name), labels[name]!);
+    if (data.profile) this.#label(row, this.#labelList('profile'), data.profile);
+    // What it had and has no more.
+    for (const [name, list] of this.#labelLists) {
+      const isThere = name in labels || (name === 'profile' && data.profile);
+      if (!isThere && (list.ofRow[row] ?? -1) >= 0) this.#label(row, list, null);
     }
-    for (const list of before?.keys() ?? []) if (!now.has(list)) this.#labels.push(row, list, -1);
-    this.#labelsOfRow.set(row, now);
   }
 
-  #labelList(name: string): { number: number; words: Words } {
+  #label(row: number, list: LabelList, word: string | null): void {
+    const number = word === null ? -1 : list.words.number(String(word));
+    if ((list.ofRow[row] ?? -1) === number) return;
+    list.ofRow[row] = number;
+    this.#labels.push(row, list.number, number);
+  }
+
+  #labelList(name: string): LabelList {
     let list = this.#labelLists.get(name);
     if (!list) {
-      list = { number: this.#labelNames.push(name) - 1, words: new Words() };
+      list = { number: this.#labelNames.push(name) - 1, words: new Words(), ofRow: [] };
       this.#labelLists.set(name, list);
     }
     return list;

@@ -9,6 +9,8 @@ import { readPastFaults } from './past-faults';
 import { DECODED } from './wire';
 
 const PACE_MS = 200;
+/** While last values come in a beat is up to so long: the machine has its time for these and not for drawing. */
+const LOADING_PACE_MAX_MS = 2_500;
 /** Beats a second of what every lamp says all the time. */
 const BEATS_PER_S = 5;
 const BEATING = new Set(['telemetry', 'presence']);
@@ -18,6 +20,9 @@ let hub: Hub | null = null;
 let intake = new Intake();
 let timer: ReturnType<typeof setTimeout> | undefined;
 let flushedAt = 0;
+/** Patterns of which last values are on their way. */
+const loading = new Set<string>();
+let loadingSince = 0;
 let last = { reason: '', code: 0, identity: '' };
 /** Connections of their own: where two subscriptions mean a channel, the first decides how it is written. */
 const watched = new Map<string, Hub>();
@@ -35,13 +40,20 @@ function flush(): void {
 
 /** Has what came told to the page: at once after a rest, else in the next beat. */
 function soon(): void {
-  timer ??= setTimeout(flush, Math.max(0, flushedAt + PACE_MS - performance.now()));
+  timer ??= setTimeout(flush, Math.max(0, flushedAt + pace() - performance.now()));
+}
+
+/** ms between two beats: while it loads, half of the time that it has taken. */
+function pace(): number {
+  if (loading.size === 0) return PACE_MS;
+  return Math.min(LOADING_PACE_MAX_MS, Math.max(PACE_MS, (performance.now() - loadingSince) / 2));
 }
 
 function start(token: string, url: string): void {
   stop();
   intake = new Intake();
-  const current = new Hub({ token, url, agent: AGENT });
+  // A city's last values come in a few seconds that way, and not in many.
+  const current = new Hub({ token, url, agent: AGENT, envelopes: 'protobuf' });
   hub = current;
   access = { token, url };
   current.on('state', ({ state }) => tell(state));
@@ -71,6 +83,7 @@ function stop(): void {
   timer = undefined;
   hub?.close();
   hub = null;
+  loading.clear();
   access = null;
   for (const key of [...watched.keys()]) unwatch(key);
 }
@@ -94,12 +107,15 @@ function follow(current: Hub, pattern: string): void {
   let missing: Set<string> | null = null;
   const seen = (value: Value) => missing?.delete(value.channel.split('.')[1] ?? '');
   const progress = (done: boolean) => {
-    toldAt = Date.now();
+    toldAt = performance.now();
     say({ kind: 'loaded', pattern, values, done });
   };
   subscription.on('begin', ({ full }) => {
     values = 0;
-    missing = full && pattern.endsWith('.registration') ? new Set(intake.known) : null;
+    if (loading.size === 0) loadingSince = performance.now();
+    loading.add(pattern);
+    const known = pattern.endsWith('.registration') && full ? new Set(intake.known) : null;
+    missing = known && known.size > 0 ? known : null;
   });
   subscription.on('value', (value) => {
     values += 1;
@@ -107,9 +123,9 @@ function follow(current: Hub, pattern: string): void {
     intake.take(value, false);
     soon();
     if (pattern.endsWith('.faults')) faulty.add(value.channel);
-    if (Date.now() - toldAt > 200) progress(false);
+    if (performance.now() - toldAt > pace()) progress(false);
   });
-  (subscription as any).on('known', (value: Value) => {
+  subscription.on('known', (value) => {
     values += 1;
     seen(value);
   });
@@ -118,6 +134,7 @@ function follow(current: Hub, pattern: string): void {
     soon();
   });
   subscription.on('end', () => {
+    loading.delete(pattern);
     for (const id of missing ?? []) intake.remove(id);
     missing = null;
     flush();

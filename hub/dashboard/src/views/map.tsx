@@ -1,8 +1,8 @@
 // The map: every lamp at its place, light and health apart; lamps are chosen by a click or a lasso.
 
-import { Deck, MapView, WebMercatorViewport } from '@deck.gl/core';
+import { Deck, type Layer, MapView, WebMercatorViewport } from '@deck.gl/core';
 import { useEffect, useRef, useState } from 'preact/hooks';
-import { fleet } from '../live/connection';
+import { fleet, tellPeople } from '../live/connection';
 import { ActionBar } from '../commands/action-bar';
 import { HEALTHS, HEALTH_WORDS, healthOf, isAsked, isOverridden, lightOf } from '../fleet/state';
 import { reasonOf } from '../fleet/lamp-columns';
@@ -10,6 +10,7 @@ import { layersOf, paletteOf } from '../map/colours';
 import { type Point, isInside } from '../map/geometry';
 import { type Box, Scene } from '../map/scene';
 import { Slide } from '../map/slide';
+import { type Tiles, askTiles } from '../live/tiles';
 import { Age } from '../parts/age';
 import { Empty, Skeleton } from '../parts/empty';
 import { HealthGlyph, LampGlyph } from '../parts/glyph';
@@ -40,6 +41,7 @@ export default function Map() {
   const [hovered, hover] = useState<{ row: number; x: number; y: number } | null>(null);
   const [isLasso, setLasso] = useState(false);
   const [isEmpty, setEmpty] = useState(true);
+  const [tiles, setTiles] = useState<Tiles | null>(null);
   useEffect(() => {
     const made = new Control(box.current!, { choose, hover, setEmpty });
     control.current = made;
@@ -47,6 +49,12 @@ export default function Map() {
   }, []);
   useEffect(() => control.current?.look(), [theme.value, mapLayer.value]);
   useEffect(() => control.current?.mark(chosen), [chosen]);
+  useEffect(() => void askTiles().then(async (told) => {
+    if (!told) return;
+    const { tileLayer } = await import('../map/tile-layer');
+    setTiles(told);
+    control.current?.lay((failed) => tileLayer(told, theme.peek(), failed));
+  }), []);
   const wanted = route.value.query.get('at');
   useEffect(() => {
     const row = wanted ? fleet.row(wanted) : undefined;
@@ -70,6 +78,7 @@ export default function Map() {
         <button type="button" onClick={() => control.current?.fit()}><Icon name="fit" />Whole city</button>
       </div>
       <Legend />
+      {tiles && <p class="map-attribution">{tiles.attribution}</p>}
       {hovered && <Hover {...hovered} />}
       {chosen.length > 0 && (
         <aside class="map-panel" aria-label="Chosen lamps">
@@ -171,6 +180,8 @@ class Control {
   #hovered: number | undefined;
   #isPanning = false;
   #slide: Slide;
+  #tiles: ((failed: () => void) => Layer) | null = null;
+  #isMissed = false;
   /** The whole zoom at which lamps were framed. */
   #framedAt = NaN;
 
@@ -217,6 +228,12 @@ class Control {
 
   look(): void {
     this.#scene.look(theme.peek(), mapLayer.peek());
+    this.#draw();
+  }
+
+  /** Has these pictures below the lamps. */
+  lay(tiles: (failed: () => void) => Layer): void {
+    this.#tiles = tiles;
     this.#draw();
   }
 
@@ -306,7 +323,17 @@ class Control {
       this.#framedAt = Math.floor(this.#view.zoom);
       this.#scene.frame(this.#seen(ROOM));
     }
-    this.#deck.setProps({ viewState: this.#shown(), layers: this.#scene.layers(Math.floor(this.#view.zoom * 4) / 4) });
+    this.#deck.setProps({ viewState: this.#shown(), layers: [...this.#below(), ...this.#scene.layers(Math.floor(this.#view.zoom * 4) / 4)] });
+  }
+
+  #below(): Layer[] {
+    return this.#tiles ? [this.#tiles(() => this.#missed())] : [];
+  }
+
+  /** Said once: lamps are to be seen without pictures, too. */
+  #missed(): void {
+    if (!this.#isMissed) tellPeople('Pictures of the map are missing: their server did not send them.', 'warning');
+    this.#isMissed = true;
   }
 
   /** What is in sight, with so many times its size around it. */

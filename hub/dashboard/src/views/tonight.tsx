@@ -85,14 +85,18 @@ function Banner({ figures }: { figures: Figures }) {
 
 /** How often the hub is asked for what all lamps drew. */
 const ENERGY_EVERY_MS = 60_000;
+/** Since when energy counts, in ms: fine enough, and the same while lamps come in and move the middle of the city. */
+const ENERGY_SINCE_MS = 900_000;
 
 /** What all lamps drew since noon, by their counters. */
 function useEnergy(): Energy | null {
   const [energy, set] = useState<Energy | null>(null);
   // Noon by the sun over the city; where that is unknown, half a day.
   const noon = night.value ? fromCity(night.value.noon) : null;
-  const since = noon === null ? null : Math.round(noon / 1000) * 1000;
+  const since = noon === null ? null : Math.round(noon / ENERGY_SINCE_MS) * ENERGY_SINCE_MS;
+  const isLoaded = loaded().done;
   useEffect(() => {
+    if (!isLoaded) return;
     let isWanted = true;
     const ask = async () => {
       const told = document.hidden ? null : await energySince(since ?? now.peek() - 43_200_000);
@@ -104,7 +108,7 @@ function useEnergy(): Energy | null {
       isWanted = false;
       clearInterval(timer);
     };
-  }, [since]);
+  }, [since, isLoaded]);
   return energy;
 }
 

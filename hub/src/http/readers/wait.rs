@@ -161,8 +161,8 @@ mod tests {
         let (_, token) = issued.expect("there is room");
         let admission = broker.identify(Now::read(), token.secret()).expect("issued");
         let ready = Arc::new(AtomicBool::new(true));
-        let (config, readers) = (Arc::default(), Readers::new(Limits::default()));
-        let api = Api { broker, ready, config, readers };
+        let (settings, readers) = (Arc::default(), Readers::new(Limits::default()));
+        let api = Api { broker, ready, settings, readers };
         let name = ChannelName::parse("city.a").expect("valid");
         (api, admission, name)
     }
