@@ -139,11 +139,15 @@ test('the first load is small, with the map and without', async () => {
 test('a command to one lamp is followed from asked to proved', async () => {
   const visitor = await opened('lamp/lamp-0009');
   const { page } = visitor;
+  const watts = async () => Number.parseFloat(await page.locator('.gauges div', { hasText: /^Power\d/ }).locator('dd').first().textContent());
+  await until(async () => (await watts()) > 0, 'its power is measured');
+  const full = await watts();
   await page.getByRole('button', { name: '50 %', exact: true }).click();
   await page.locator('.command-list').getByText('Dim to 50 %').waitFor();
   await page.locator('.command-list .state-word[data-state="SUCCEEDED"]').first().waitFor();
   await page.locator('.three li', { hasText: 'Actual' }).getByText('50 %').waitFor();
   await page.locator('.three li', { hasText: 'In effect' }).getByText('Override').waitFor();
+  await until(async () => (await watts()) < 0.8 * full, 'what is measured follows while the page stays open');
   await shoot(page, 'lamp-override');
   await page.getByRole('button', { name: 'Resume program' }).click();
   await page.locator('.three li', { hasText: 'Actual' }).getByText('100 %').waitFor();

@@ -36,9 +36,15 @@ effect(() => {
   else disconnect();
 });
 
+let shown = '';
+
 export function App() {
   useSignalEffect(() => {
     const { view, rest } = route.value;
+    // Another view begins at its top.
+    const showing = `${view}/${rest[0] ?? ''}`;
+    if (shown !== showing) document.getElementById('main')?.scrollTo(0, 0);
+    shown = showing;
     const name = rest[0] ?? VIEWS.find((one) => one.view === view)?.name ?? 'Lamplighter';
     document.title = `${name} · Lamplighter`;
   });

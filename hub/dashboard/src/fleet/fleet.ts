@@ -143,7 +143,7 @@ export class Fleet {
 
 /** What a lamp that said nothing has in a column. */
 function unknownOf(name: Column): number {
-  const isCount = ['online', 'onlineSince', 'generation', 'measured', 'state', 'reason', 'commandState', 'commandTime', 'removed'];
+  const isCount = ['online', 'onlineSince', 'generation', 'measured', 'sampled', 'state', 'reason', 'commandState', 'commandTime', 'removed'];
   if (name === 'agent') return -1;
   return isCount.includes(name) ? 0 : NaN;
 }

@@ -183,6 +183,7 @@ export class Intake {
     if (live) this.#interval(row, measured);
     this.#measured[row] = measured;
     this.#put(row, 'measured', measured);
+    this.#put(row, 'sampled', measured);
     this.#put(row, 'state', numberOf(LAMP_STATES, 'LAMP_STATE_', last.state));
     this.#put(row, 'reason', numberOf(REASONS, 'CONTROL_REASON_', last.reason));
     for (const [column, field] of FIELDS) {

@@ -7,7 +7,7 @@
 export const COLUMNS = [
   'latitude', 'longitude',
   'online', 'onlineSince', 'generation', 'agent',
-  'measured', 'state', 'reason', 'target', 'actual',
+  'measured', 'sampled', 'state', 'reason', 'target', 'actual',
   'power', 'voltage', 'current', 'powerFactor', 'energy', 'burnTime', 'switchOns',
   'driverTemperature', 'controllerTemperature', 'tilt', 'frequency',
   'commandState', 'commandTime',

@@ -14,6 +14,13 @@ const CLUSTERS_ABOVE_LAMPS = 3_000;
 /** More lamps than this in sight are clusters, however near one is. */
 const NEAR_LAMPS_MAX = 6_000;
 const NAMES_FROM_ZOOM = 14.5;
+/** A badge's size, and how far it stands up and to the right of its lamp. */
+const BADGE_PX = 17;
+const BADGE_AWAY_PX = 8;
+
+/** How large things are drawn. */
+const sizeAt = (zoom: number) => Math.min(1.6, Math.max(0.35, (zoom - 11) / 4));
+const badgeSizeAt = (zoom: number) => Math.max(0.7, sizeAt(zoom));
 
 /** A part of the map, in degrees. */
 export interface Box {
@@ -60,6 +67,16 @@ export class Scene {
       if (square < least) [found, least] = [index, square];
     }
     return found < 0 ? undefined : rows[found];
+  }
+
+  /** The lamp whose badge is drawn at these pixels, which `project` gives of a place. */
+  badgeAt([x, y]: Point, zoom: number, project: (place: Point) => Point): number | undefined {
+    const [away, reach] = [BADGE_AWAY_PX * sizeAt(zoom), (BADGE_PX / 2) * badgeSizeAt(zoom)];
+    const isThere = ({ position }: { position: Point }) => {
+      const [right, down] = project(position);
+      return Math.hypot(right + away - x, down - away - y) <= reach;
+    };
+    return this.#badged.find(isThere)?.row;
   }
 
   /** Lamps came, went or moved. */
@@ -203,7 +220,7 @@ export class Scene {
         getLineColor: { value: this.#rings, size: 4, normalized: true }, getRadius: { value: this.#radii, size: 1 },
       },
     };
-    const size = Math.min(1.6, Math.max(0.35, (zoom - 11) / 4));
+    const size = sizeAt(zoom);
     return [
       this.#roads(this.#streets.filter(({ path }) => isNear(path))),
       new PolygonLayer<Reach>({
@@ -235,8 +252,8 @@ export class Scene {
         getLineColor: this.#palette.chosen, lineWidthUnits: 'pixels', getLineWidth: 2,
       }),
       new IconLayer({
-        id: 'badges', data: this.#badged, getPosition: ({ position }) => position, getIcon: ({ health }) => health, getSize: 17, sizeUnits: 'pixels', sizeScale: Math.max(0.7, size),
-        iconAtlas: this.#atlas!.image as unknown as string, iconMapping: this.#atlas!.mapping, getPixelOffset: [8 * size, -8 * size],
+        id: 'badges', data: this.#badged, getPosition: ({ position }) => position, getIcon: ({ health }) => health, getSize: BADGE_PX, sizeUnits: 'pixels', sizeScale: Math.max(0.7, size),
+        iconAtlas: this.#atlas!.image as unknown as string, iconMapping: this.#atlas!.mapping, getPixelOffset: [BADGE_AWAY_PX * size, -BADGE_AWAY_PX * size],
       }),
     ];
   }

@@ -64,3 +64,8 @@ export function useFleet<T>(make: () => T, everyMs = 1_000, keys: readonly unkno
   }, keys);
   return made;
 }
+
+/** Has a part made anew with each change of the fleet: one that is given the same row again isn't by itself. */
+export function useChanges(): void {
+  fleet.version.value;
+}

@@ -16,7 +16,7 @@ import { Levels } from '../parts/levels';
 import { RawMessages } from '../parts/raw';
 import { Timeline } from '../parts/timeline';
 import { loaded } from '../parts/connection';
-import { useFleet } from '../parts/live';
+import { useChanges, useFleet } from '../parts/live';
 import { learnRights, mayCommand, whyNot } from '../session';
 import { linkTo } from '../router';
 import { amperes, celsius, clock, count, dateTime, energy, factor, hours, number, span, volts, watts } from '../format';
@@ -44,7 +44,7 @@ export default function Lamp({ id }: { id: string }) {
           <section class="panel" aria-labelledby="commands-title"><h2 id="commands-title">What was asked of it</h2><LampCommands id={id} /></section>
         </div>
         <div class="stack">
-          <section class="panel" aria-labelledby="gauges-title"><header class="panel-head"><h2 id="gauges-title">Measured</h2><Age at={fleet.get(row, 'measured')} /></header><Gauges row={row} /></section>
+          <section class="panel" aria-labelledby="gauges-title"><header class="panel-head"><h2 id="gauges-title">Measured</h2><Age at={fleet.get(row, 'sampled')} /></header><Gauges row={row} /></section>
           <section class="panel" aria-labelledby="timeline-title"><h2 id="timeline-title">What happened</h2><Timeline id={id} /></section>
           <section class="panel" aria-labelledby="raw-title"><h2 id="raw-title">Messages</h2><RawMessages id={id} /></section>
         </div>
@@ -62,6 +62,7 @@ function useRights(id: string): { allowed: boolean | null; reason: string } {
 }
 
 function Head({ id, row }: { id: string; row: number }) {
+  useChanges();
   const online = fleet.get(row, 'online');
   const since = fleet.get(row, 'onlineSince');
   const labels = fleet.labelNames.filter((name) => name !== 'street' && fleet.label(row, name));
@@ -86,6 +87,7 @@ function Head({ id, row }: { id: string; row: number }) {
 }
 
 function Problems({ row }: { row: number }) {
+  useChanges();
   const faults = fleet.faults.get(row) ?? [];
   const health = healthOf(fleet, row);
   if (faults.length === 0 && (health === 'ok' || health === 'unknown')) return null;
@@ -114,6 +116,7 @@ function Problems({ row }: { row: number }) {
 }
 
 function Gauges({ row }: { row: number }) {
+  useChanges();
   const get = (name: Parameters<typeof fleet.get>[1]) => fleet.get(row, name);
   const lists: [string, [string, string][]][] = [
     ['Electrical', [

@@ -16,6 +16,7 @@ import { Empty, Skeleton } from '../parts/empty';
 import { HealthGlyph, LampGlyph } from '../parts/glyph';
 import { Icon } from '../parts/icon';
 import { loaded } from '../parts/connection';
+import { useChanges } from '../parts/live';
 import { mapLayer, theme } from '../settings';
 import { linkTo, route } from '../router';
 import { level, plural, watts } from '../format';
@@ -92,6 +93,7 @@ export default function Map() {
 }
 
 function One({ row }: { row: number }) {
+  useChanges();
   const health = healthOf(fleet, row);
   return (
     <div class="map-lamp">
@@ -106,6 +108,7 @@ function One({ row }: { row: number }) {
 }
 
 function Many({ rows }: { rows: number[] }) {
+  useChanges();
   const lit = rows.filter((row) => fleet.get(row, 'actual') > 0).length;
   const power = rows.reduce((sum, row) => sum + (fleet.get(row, 'power') || 0), 0);
   return (
@@ -134,6 +137,7 @@ function Legend() {
 }
 
 function Hover({ row, x, y }: { row: number; x: number; y: number }) {
+  useChanges();
   return (
     <div class="map-hover" style={{ left: `${x + 14}px`, top: `${y + 14}px` }}>
       <b>{fleet.id(row)}</b> <span>{fleet.label(row, 'street')}</span>
@@ -179,6 +183,8 @@ class Control {
   #isReshaped = false;
   #hovered: number | undefined;
   #isPanning = false;
+  /** All of the city is shown, and more of it may still come. */
+  #isFitting = lastView === null;
   #slide: Slide;
   #tiles: ((failed: () => void) => Layer) | null = null;
   #isMissed = false;
@@ -198,19 +204,22 @@ class Control {
       viewState: this.#view,
       controller: { dragRotate: false, touchRotate: false, keyboard: true, inertia: 200 },
       getCursor: ({ isDragging }) => (isDragging ? 'grabbing' : this.#hovered === undefined ? 'grab' : 'pointer'),
-      onViewStateChange: ({ viewState, interactionState }) => this.#pan(viewState as ViewState, interactionState.isPanning ?? false),
+      onViewStateChange: ({ viewState, interactionState }) => {
+        this.#isFitting = false;
+        this.#pan(viewState as ViewState, interactionState.isPanning ?? false);
+      },
       onDragStart: () => this.#slide.begin(),
       onDragEnd: () => void (this.#isPanning = false),
       onAfterRender: () => this.#slide.drawn(this.#isPanning, performance.now()),
-      onClick: ({ coordinate }, event) => {
+      onClick: ({ coordinate, x, y }, event) => {
         if (!coordinate) return;
         if (this.#scene.isFar(this.#view.zoom)) return this.#into(coordinate as Point);
-        const row = this.#at(coordinate as Point);
+        const row = this.#at(coordinate as Point, x, y);
         const isMore = Boolean((event?.srcEvent as MouseEvent | undefined)?.shiftKey);
         heard.choose(row === undefined ? [] : isMore ? [...new Set([...this.#scene.chosen, row])] : [row]);
       },
       onHover: ({ coordinate, x, y }) => {
-        const row = coordinate && !this.#scene.isFar(this.#view.zoom) ? this.#at(coordinate as Point) : undefined;
+        const row = coordinate && !this.#scene.isFar(this.#view.zoom) ? this.#at(coordinate as Point, x, y) : undefined;
         if (row !== this.#hovered) heard.hover(row === undefined ? null : { row, x, y });
         this.#hovered = row;
       },
@@ -248,6 +257,7 @@ class Control {
 
   goTo(row: number): void {
     const [longitude, latitude] = [fleet.get(row, 'longitude'), fleet.get(row, 'latitude')];
+    this.#isFitting = false;
     if (Number.isFinite(longitude)) this.#move({ longitude, latitude, zoom: 17 });
   }
 
@@ -267,15 +277,17 @@ class Control {
       // What changed meanwhile comes with the picture that is drawn when the hand rests or lets go.
       const isMoved = this.#isPanning && this.#slide.moves(this.#view.zoom);
       if (document.hidden || isMoved || !(this.#dirty || this.#isReshaped)) return;
+      const isFitted = this.#isReshaped && this.#isFitting;
       if (this.#isReshaped) this.#scene.reshape();
       else this.#scene.recolour();
       this.#dirty = this.#isReshaped = false;
       if (wasEmpty && this.#scene.lamps > 0) {
         wasEmpty = false;
         setEmpty(false);
-        if (!lastView) return this.fit();
       }
-      this.#draw();
+      if (loaded().done && this.#scene.lamps > 0) this.#isFitting = false;
+      if (isFitted && this.#scene.lamps > 0) this.fit();
+      else this.#draw();
     };
     let timer: ReturnType<typeof setTimeout>;
     const again = () => {
@@ -309,9 +321,11 @@ class Control {
     return this.#view;
   }
 
-  /** The lamp under a finger. */
-  #at(coordinate: Point): number | undefined {
-    return this.#scene.nearest(coordinate, (TOUCH_PX * 360) / (512 * 2 ** this.#view.zoom));
+  /** The lamp under a finger: the one whose badge is there, else the nearest. */
+  #at(coordinate: Point, x: number, y: number): number | undefined {
+    const viewport = this.#viewport();
+    const badged = this.#scene.badgeAt([x, y], this.#drawnZoom(), (point) => viewport.project(point) as Point);
+    return badged ?? this.#scene.nearest(coordinate, (TOUCH_PX * 360) / (512 * 2 ** this.#view.zoom));
   }
 
   #into([longitude, latitude]: Point): void {
@@ -323,7 +337,12 @@ class Control {
       this.#framedAt = Math.floor(this.#view.zoom);
       this.#scene.frame(this.#seen(ROOM));
     }
-    this.#deck.setProps({ viewState: this.#shown(), layers: [...this.#below(), ...this.#scene.layers(Math.floor(this.#view.zoom * 4) / 4)] });
+    this.#deck.setProps({ viewState: this.#shown(), layers: [...this.#below(), ...this.#scene.layers(this.#drawnZoom())] });
+  }
+
+  /** Sizes follow the zoom in quarters. */
+  #drawnZoom(): number {
+    return Math.floor(this.#view.zoom * 4) / 4;
   }
 
   #below(): Layer[] {
