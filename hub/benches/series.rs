@@ -4,9 +4,9 @@ use std::hint::black_box;
 
 use criterion::Criterion;
 use hub::config::series::{Series, settings};
-use hub::series::{Field, Grid, Origin, Past};
+use hub::series::{Grid, Origin, Past, Sheet};
 
-use crate::codec::payload;
+use crate::codec::{TYPE, payload};
 
 /// A moment on a slot's border.
 const SLOT: u64 = 6_000_000;
@@ -14,19 +14,19 @@ const SLOT: u64 = 6_000_000;
 /// All of this file.
 pub(crate) fn measure(criterion: &mut Criterion) {
     let settings = settings(&Series::default()).expect("the defaults are valid");
-    let (grid, fields) = (settings.grid(), settings.fields);
+    let (grid, sheet) = (settings.grid(), Sheet::new(settings.fields));
     let (now, held) = (payload(), payload());
     let mut group = criterion.benchmark_group("series");
-    let mut past = Past::new(fields.len());
+    let mut past = Past::new(sheet.fields().len());
     group.bench_function("report read and kept", |bencher| {
-        bencher.iter(|| report(&mut past, grid, &fields, SLOT, black_box((&now, &held))));
+        bencher.iter(|| report(&mut past, grid, &sheet, SLOT, black_box((&now, &held))));
     });
     let mut slot = SLOT;
-    let mut past = Past::new(fields.len());
+    let mut past = Past::new(sheet.fields().len());
     group.bench_function("report that begins a slot", |bencher| {
         bencher.iter(|| {
             slot += 1;
-            report(&mut past, grid, &fields, slot, black_box((&now, &held)));
+            report(&mut past, grid, &sheet, slot, black_box((&now, &held)));
         });
     });
     group.bench_function("sum over 16 h of a lamp", |bencher| {
@@ -39,9 +39,8 @@ pub(crate) fn measure(criterion: &mut Criterion) {
     group.finish();
 }
 
-fn report(past: &mut Past, grid: Grid, fields: &[Field], slot: u64, told: (&Vec<u8>, &Vec<u8>)) {
+fn report(past: &mut Past, grid: Grid, sheet: &Sheet, slot: u64, told: (&Vec<u8>, &Vec<u8>)) {
     let (now, held) = told;
-    let read = |field: &Field| (field.holds, field.read(now, Some(held)));
-    let readings: smallvec::SmallVec<[_; 4]> = fields.iter().map(read).collect();
+    let readings = sheet.readings(TYPE, now, Some(held));
     black_box(past.put(grid, slot, slot, &readings, Origin::News));
 }

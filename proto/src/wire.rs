@@ -94,6 +94,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// The bytes are not a field.
+    #[inline]
     pub fn field(&mut self) -> Result<Option<(u32, Value<'a>)>, WireError> {
         if self.rest.is_empty() {
             return Ok(None);
@@ -117,6 +118,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// The length is no varint, or goes beyond the end.
+    #[inline]
     pub fn delimited(&mut self) -> Result<&'a [u8], WireError> {
         let length = usize::try_from(self.varint()?).map_err(|_| WireError::Truncated)?;
         self.take(length)
@@ -126,7 +128,19 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// It is cut off, or has more than 64 bits.
+    #[inline]
     pub fn varint(&mut self) -> Result<u64, WireError> {
+        // Nearly all keys and lengths are one byte.
+        match self.rest {
+            [byte, rest @ ..] if *byte < 0x80 => {
+                self.rest = rest;
+                Ok(u64::from(*byte))
+            }
+            _ => self.long_varint(),
+        }
+    }
+
+    fn long_varint(&mut self) -> Result<u64, WireError> {
         let mut value = 0_u64;
         for (at, byte) in self.rest.iter().take(10).enumerate() {
             if at == 9 && *byte > 1 {

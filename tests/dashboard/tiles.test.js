@@ -60,7 +60,6 @@ test('pictures are asked for where the lamps are, without who asks, and of nobod
   // The policy lets in pictures of that server, and nothing by a script.
   const refused = await page.evaluate((address) => fetch(address).then(() => false, () => true), `${origin}/1/1/1.png`);
   assert.ok(refused, 'a script may not ask there');
-  await page.waitForTimeout(500);
   await shoot(page, 'map-tiles');
   await assertAccessible(page, 'the map over pictures');
   // The tile server of this test has no certificate.

@@ -328,16 +328,14 @@ impl Bout {
                 was_hiccup = true;
             }
         };
-        let mut factor = 0.5_f64;
-        let mut low = rate * factor;
-        for _ in 0..HALVINGS {
-            if past.value("connections_lost") > 0.0 {
-                break;
-            }
-            factor = factor.sqrt();
-            let between = try_rate(low / factor)?;
+        // Who is gone can't be measured again.
+        let halvings = if past.value("connections_lost") > 0.0 { 0 } else { HALVINGS };
+        let (mut low, mut ratio) = (rate / 2.0, 2.0_f64);
+        for _ in 0..halvings {
+            ratio = ratio.sqrt();
+            let between = try_rate(low * ratio)?;
             if is_well(&between) {
-                low /= factor;
+                low *= ratio;
                 best = Some(between);
             }
         }

@@ -128,3 +128,13 @@ test('what is unknown stands last whichever way one sorts', () => {
   expect(sorted(false)).toEqual([0, 1, 2]);
   expect(sorted(true)).toEqual([1, 0, 2]);
 });
+
+test('a switching event moves the light, and leaves the age of the other measurements as it is', () => {
+  const town = new Town();
+  town.lamp('lamp-0001', { actual: 100 });
+  const later = NOON + 60 * SECOND;
+  town.hear('devices.lamp-0001.switching', { to_level_pct: 0, reason: 'CONTROL_REASON_PROGRAM' }, { at: later });
+  const fleet = town.settle();
+  const row = fleet.row('lamp-0001')!;
+  expect([fleet.get(row, 'actual'), fleet.get(row, 'measured'), fleet.get(row, 'sampled')]).toEqual([0, later, NOON]);
+});

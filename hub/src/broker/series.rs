@@ -27,7 +27,6 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 use proto::{ChannelName, DeviceId, channels};
-use smallvec::SmallVec;
 
 use super::Broker;
 use super::channel::{Channel, Inner};
@@ -37,7 +36,7 @@ use crate::codec::Refusal;
 use crate::metrics::Limit;
 use crate::series::past::{BlockNumber, block_of};
 use crate::series::record::{self, SHARDS};
-use crate::series::{Field, Grid, Holds, Origin, Past, Reading, Settings};
+use crate::series::{Field, Grid, Holds, Origin, Past, Reading, Settings, Sheet};
 use crate::store::Records;
 
 pub mod kept;
@@ -60,7 +59,7 @@ pub(crate) enum Memory {
 #[derive(Debug)]
 struct Plan {
     channel: String,
-    fields: Vec<Field>,
+    sheet: Sheet,
     holds: Vec<Holds>,
     prints: Vec<u32>,
 }
@@ -108,23 +107,30 @@ pub struct Totals {
     pub devices: u32,
 }
 
+impl Plan {
+    fn new(channel: &str, fields: Vec<Field>) -> Self {
+        Self {
+            channel: channel.to_owned(),
+            holds: fields.iter().map(|field| field.holds).collect(),
+            prints: fields.iter().map(Field::print).collect(),
+            sheet: Sheet::new(fields),
+        }
+    }
+}
+
 impl Pasts {
     pub(crate) fn new(settings: &Settings, records: Arc<dyn Records>) -> Self {
-        let mut plans: Vec<Plan> = Vec::new();
+        let mut channels: Vec<(&str, Vec<Field>)> = Vec::new();
         for field in &settings.fields {
-            let at = plans.iter().position(|plan| plan.channel == field.channel);
-            let at = at.unwrap_or_else(|| {
-                let channel = field.channel.clone();
-                plans.push(Plan { channel, fields: vec![], holds: vec![], prints: vec![] });
-                plans.len() - 1
-            });
-            plans[at].holds.push(field.holds);
-            plans[at].prints.push(field.print());
-            plans[at].fields.push(field.clone());
+            match channels.iter_mut().find(|(channel, _)| *channel == field.channel) {
+                Some((_, fields)) => fields.push(field.clone()),
+                None => channels.push((&field.channel, vec![field.clone()])),
+            }
         }
+        let plans = channels.into_iter().map(|(channel, fields)| Plan::new(channel, fields));
         Self {
             grid: settings.grid(),
-            plans,
+            plans: plans.collect(),
             channels_max: settings.channels_max,
             kept: AtomicUsize::new(0),
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
@@ -162,7 +168,7 @@ impl Pasts {
     /// The number of the plan of a field, and its place in there.
     fn place_of(&self, field: &Field) -> Option<(u8, usize)> {
         self.plans.iter().zip(0_u8..).find_map(|(plan, number)| {
-            Some((number, plan.fields.iter().position(|known| known.name == field.name)?))
+            Some((number, plan.sheet.fields().iter().position(|known| known.name == field.name)?))
         })
     }
 }
@@ -175,7 +181,7 @@ impl Broker {
 
     /// What is kept of each device.
     pub fn series_fields(&self) -> impl Iterator<Item = &Field> {
-        self.pasts.plans.iter().flat_map(|plan| &plan.fields)
+        self.pasts.plans.iter().flat_map(|plan| plan.sheet.fields())
     }
 
     /// Whether what was stored of the pasts is in memory.
@@ -197,16 +203,8 @@ impl Broker {
         let Inner { state, memory: Memory::Kept(plan, past), .. } = inner else { return };
         let held = state.last_of(value.type_name).map(|last| last.frame.message());
         let held = held.as_ref().and_then(|message| message.payload);
-        let read = |field: &Field| {
-            if field.type_name == value.type_name {
-                field.read(value.payload, held)
-            } else {
-                Reading::Absent
-            }
-        };
-        let fields = &self.pasts.plans[usize::from(*plan)].fields;
-        let readings: SmallVec<[_; 4]> =
-            fields.iter().map(|field| (field.holds, read(field))).collect();
+        let sheet = &self.pasts.plans[usize::from(*plan)].sheet;
+        let readings = sheet.readings(value.type_name, value.payload, held);
         let beyond = readings.iter().filter(|(_, reading)| *reading == Reading::Beyond).count();
         if beyond > 0 {
             self.metrics.series_beyond.inc_by(beyond as u64);
@@ -237,7 +235,7 @@ impl Broker {
             return;
         }
         self.metrics.series_channels.inc();
-        let fields = pasts.plans[usize::from(plan)].fields.len();
+        let fields = pasts.plans[usize::from(plan)].sheet.fields().len();
         inner.memory = Memory::Kept(plan, Box::new(Past::new(fields)));
         pasts.shard(device).lock().channels.insert((plan, channel.name.clone()));
     }

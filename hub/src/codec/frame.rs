@@ -12,6 +12,7 @@
 //! Readers differ in two things, how envelopes are written and how their content is: so there are four
 //! forms of a message, and each is made at most once.
 
+use std::ops::Range;
 use std::sync::OnceLock;
 
 use bytes::Bytes;
@@ -52,7 +53,7 @@ impl Draft {
         let start = ROOM - head.len();
         self.bytes[start..ROOM].copy_from_slice(&head);
         let binary = Bytes::from(self.bytes).slice(start..);
-        Frame { binary, head_len: head.len() as u8, offset, forms: OnceLock::new() }
+        Frame::new(binary, head.len() as u8, offset)
     }
 }
 
@@ -73,6 +74,8 @@ fn head(body_len: usize, room: usize) -> Vec<u8> {
 pub struct Frame {
     binary: Bytes,
     head_len: u8,
+    /// Where the name of its type stands in `binary`: it is asked for with every message of its channel.
+    type_name: Range<usize>,
     offset: u64,
     /// Made for the first reader that doesn't take the message as it is.
     forms: OnceLock<Box<Forms>>,
@@ -99,15 +102,25 @@ impl Frame {
         let mut binary = head(body.len(), body.len());
         let head_len = binary.len() as u8;
         binary.extend_from_slice(body);
-        Ok(Self { binary: binary.into(), head_len, offset, forms: OnceLock::new() })
+        Ok(Self::new(binary.into(), head_len, offset))
+    }
+
+    /// A message whose bytes are known to be one.
+    fn new(binary: Bytes, head_len: u8, offset: u64) -> Self {
+        let unnamed = Self { binary, head_len, type_name: 0..0, offset, forms: OnceLock::new() };
+        let name = unnamed.message().type_name;
+        let type_name = match name.as_ptr().addr().checked_sub(unnamed.binary.as_ptr().addr()) {
+            Some(start) if !name.is_empty() => start..start + name.len(),
+            _ => 0..0,
+        };
+        Self { type_name, ..unnamed }
     }
 
     /// The same message, in no other form yet: those may be of types that hold no longer.
     #[must_use]
     pub fn renewed(&self) -> Self {
-        let binary = self.binary.clone();
-        let (head_len, offset) = (self.head_len, self.offset);
-        Self { binary, head_len, offset, forms: OnceLock::new() }
+        let (binary, type_name) = (self.binary.clone(), self.type_name.clone());
+        Self { binary, type_name, forms: OnceLock::new(), ..*self }
     }
 
     /// The envelope with its length, as it stands in a binary WebSocket message.
@@ -133,7 +146,7 @@ impl Frame {
 
     /// Full name of its payload's message; empty if the channel has no type.
     pub fn type_name(&self) -> &str {
-        self.message().type_name
+        std::str::from_utf8(&self.binary[self.type_name.clone()]).unwrap_or_default()
     }
 
     /// Bytes that it takes in a mailbox.

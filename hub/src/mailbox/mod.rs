@@ -188,6 +188,31 @@ impl Mailbox {
         Poll::Pending
     }
 
+    /// Takes what [`Mailbox::poll_take`] would, for a receiver that puts it aside and comes again by itself:
+    /// nothing wakes it. False, and nothing is touched, where messages were left out, which is told in its
+    /// place, or all mailboxes together hold too much to take any out of their count.
+    pub fn take_whole(&self, bytes_max: usize, taken: &mut Taken) -> bool {
+        let mut inner = self.inner.lock();
+        if inner.queue.has_left_out() || self.budget.is_spent() {
+            return false;
+        }
+        let before = inner.queue.bytes();
+        let is_some = inner.queue.take(bytes_max, taken);
+        self.budget.adjust(before, inner.queue.bytes());
+        is_some
+    }
+
+    /// Has the receiver woken by what comes next, though something waits already; false, and nothing is
+    /// changed, if that is `bytes_max` bytes or more.
+    pub fn wait_for_more(&self, waker: Waker, bytes_max: usize) -> bool {
+        let mut inner = self.inner.lock();
+        let is_little = inner.queue.bytes() < bytes_max;
+        if is_little {
+            inner.waker = Some(waker);
+        }
+        is_little
+    }
+
     /// Ends lagging: messages are queued again from now on. Returns how many were left out since the
     /// lag was last reported.
     pub fn resume(&self) -> u64 {
@@ -280,6 +305,46 @@ mod tests {
         assert!(mailbox.poll_take(&mut context, 100, &mut taken).is_ready());
         assert_eq!((taken.items.len(), taken.close), (0, Some(CloseCode::REVOKED)));
         assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn what_is_put_aside_is_whole_and_wakes_nobody() {
+        let frame = |offset| Arc::new(Frame::for_test("a", offset));
+        let unit = frame(1).len();
+        let budget = Budget::new(3 * unit);
+        let queue = Queue::new(Overflow::DropOldest, 2 * unit);
+        let mailbox = Mailbox::new(1, queue, budget.clone());
+        let mut taken = Taken::default();
+        assert!(!mailbox.take_whole(100, &mut taken));
+        assert!(mailbox.offer(&frame(1)).0.is_none(), "nobody waits");
+        assert!(mailbox.take_whole(100, &mut taken));
+        assert_eq!((taken.items.len(), budget.used()), (1, 0));
+
+        (2..=4).for_each(|offset| mailbox.offer(&frame(offset)).wake());
+        assert!(!mailbox.take_whole(100, &mut taken), "one was left out");
+        assert_eq!(mailbox.bytes(), 2 * unit, "and waits with the others to be told");
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(mailbox.poll_take(&mut context, 100, &mut taken).is_ready());
+        assert_eq!((taken.items.len(), taken.gap.map(|gap| gap.dropped)), (2, Some(1)));
+
+        let others = Mailbox::new(2, Queue::new(Overflow::Conflate, 9 * unit), budget);
+        (5..=7).for_each(|offset| others.offer(&frame(offset)).wake());
+        mailbox.offer(&frame(8)).wake();
+        assert!(!mailbox.take_whole(100, &mut taken), "all together hold what they may");
+        assert_eq!(mailbox.bytes(), unit);
+    }
+
+    #[test]
+    fn who_gathers_is_woken_by_what_comes_next_until_a_batch_waits() {
+        let frame = Arc::new(Frame::for_test("a", 1));
+        let queue = Queue::new(Overflow::Conflate, 1000);
+        let mailbox = Mailbox::new(1, queue, Budget::new(1000));
+        let batch = 3 * frame.len();
+        for is_little in [true, true, false] {
+            mailbox.offer(&frame).wake();
+            assert_eq!(mailbox.wait_for_more(Waker::noop().clone(), batch), is_little);
+        }
+        assert!(mailbox.offer(&frame).0.is_none(), "its task is on its way");
     }
 
     #[test]

@@ -218,6 +218,11 @@ impl Queue {
             && self.lagging.as_ref().is_none_or(|lagging| lagging.reported)
     }
 
+    /// Whether messages were left out of which the receiver hasn't heard, or are still.
+    pub fn has_left_out(&self) -> bool {
+        self.gap.is_some() || self.lagging.is_some()
+    }
+
     /// Whether messages are counted instead of kept.
     pub fn is_lagging(&self) -> bool {
         self.lagging.is_some()

@@ -1,4 +1,5 @@
-//! Numbers out of payloads, by the way to them in their type, without decoding the rest.
+//! Numbers out of payloads, by the way to them in their type, without decoding the rest. Those of one
+//! message are read in one walk.
 
 use proto::json::{FieldStep, NumberKind, Types};
 use proto::wire::{Reader, Value};
@@ -47,7 +48,7 @@ pub struct Field {
 }
 
 /// The way to a number.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
     parents: Vec<u32>,
     number: u32,
@@ -81,6 +82,30 @@ impl Place {
         Ok(Self { parents, number, kind, is_zero_if_absent })
     }
 
+    /// Whether both numbers stand in the same message.
+    pub fn is_beside(&self, other: &Self) -> bool {
+        self.parents == other.parents
+    }
+
+    /// What stands at places that are beside each other; nothing where a payload has no such number.
+    pub fn read(places: &[Self], payload: &[u8], found: &mut [Option<f64>]) {
+        let Some(message) = places.first().and_then(|place| place.parent(payload)) else { return };
+        for (place, found) in places.iter().zip(&mut *found) {
+            *found = place.is_zero_if_absent.then_some(0.0);
+        }
+        let mut reader = Reader::new(message);
+        while let Ok(Some((number, value))) = reader.field() {
+            for (place, found) in places.iter().zip(&mut *found) {
+                if place.number == number {
+                    *found = number_of(place.kind, value).or(*found);
+                }
+            }
+        }
+        for found in found {
+            *found = found.filter(|number| number.is_finite());
+        }
+    }
+
     /// The message that holds the number: the last where there are several, as protobuf has it.
     fn parent<'p>(&self, payload: &'p [u8]) -> Option<&'p [u8]> {
         let mut message = payload;
@@ -95,21 +120,6 @@ impl Place {
             message = found?;
         }
         Some(message)
-    }
-
-    fn in_parent(&self, parent: &[u8]) -> Option<f64> {
-        let mut found = self.is_zero_if_absent.then_some(0.0);
-        let mut reader = Reader::new(parent);
-        while let Ok(Some((number, value))) = reader.field() {
-            if number == self.number {
-                found = number_of(self.kind, value).or(found);
-            }
-        }
-        found.filter(|number| number.is_finite())
-    }
-
-    fn read(&self, payload: &[u8]) -> Option<f64> {
-        self.in_parent(self.parent(payload)?)
     }
 }
 
@@ -132,20 +142,22 @@ fn number_of(kind: NumberKind, value: Value<'_>) -> Option<f64> {
 }
 
 impl Field {
-    /// What a payload says of it. `held` is the report before it, which an increase is counted from.
-    pub fn read(&self, payload: &[u8], held: Option<&[u8]>) -> Reading {
-        let Some(now) = self.place.read(payload) else { return Reading::Absent };
-        let value = match self.holds {
-            Holds::Last => now,
-            Holds::Increase => {
-                let Some(before) = held.and_then(|held| self.place.read(held)) else {
-                    return Reading::Absent;
-                };
-                let epoch = |of: &[u8]| self.epoch.as_ref().and_then(|place| place.read(of));
-                if held.and_then(epoch) == epoch(payload) { (now - before).max(0.0) } else { 0.0 }
+    /// What a report says of it, by what stands at its place and at that of its epoch; `before` is the same of
+    /// the report before it, which an increase is counted from.
+    pub(super) fn reading(
+        &self,
+        (now, epoch): (Option<f64>, Option<f64>),
+        before: Option<(Option<f64>, Option<f64>)>,
+    ) -> Reading {
+        let Some(now) = now else { return Reading::Absent };
+        match (self.holds, before) {
+            (Holds::Last, _) => self.steps(now),
+            (Holds::Increase, Some((Some(before), same))) if same == epoch => {
+                self.steps((now - before).max(0.0))
             }
-        };
-        self.steps(value)
+            (Holds::Increase, Some((Some(_), _))) => self.steps(0.0),
+            (Holds::Increase, _) => Reading::Absent,
+        }
     }
 
     /// A value as a number of steps.
@@ -182,6 +194,7 @@ pub(super) mod tests {
     use proto::messages::lighting::v1::{LampSample, TelemetryBatch};
 
     use super::*;
+    use crate::series::Sheet;
 
     const BATCH: &str = "lighting.v1.TelemetryBatch";
 
@@ -199,6 +212,14 @@ pub(super) mod tests {
         }
     }
 
+    fn read(field: &Field, payload: &[u8], held: Option<&[u8]>) -> Reading {
+        let [(_, reading)] = Sheet::new(vec![field.clone()]).readings(BATCH, payload, held)[..]
+        else {
+            panic!("one field, one reading")
+        };
+        reading
+    }
+
     fn batch(samples: Vec<LampSample>) -> Vec<u8> {
         TelemetryBatch { samples, ..TelemetryBatch::default() }.encode_to_vec()
     }
@@ -214,12 +235,12 @@ pub(super) mod tests {
             ..LampSample::default()
         };
         let payload = batch(vec![one, two]);
-        assert_eq!(level.read(&payload, None), Reading::Steps(0));
-        assert_eq!(power.read(&payload, None), Reading::Steps(433));
+        assert_eq!(read(&level, &payload, None), Reading::Steps(0));
+        assert_eq!(read(&power, &payload, None), Reading::Steps(433));
         assert_eq!(power.value(433), 43.3);
-        assert_eq!(power.read(&batch(vec![two, one]), None), Reading::Absent);
+        assert_eq!(read(&power, &batch(vec![two, one]), None), Reading::Absent);
         for payload in [batch(vec![]), b"\xff\xff".to_vec(), Vec::new()] {
-            assert_eq!(level.read(&payload, None), Reading::Absent);
+            assert_eq!(read(&level, &payload, None), Reading::Absent);
         }
     }
 
@@ -228,7 +249,7 @@ pub(super) mod tests {
         let power = field("power", "samples.active_power_w", 0.1, Holds::Last);
         for watts in [4000.0, -4000.0, 1e30] {
             let sample = LampSample { active_power_w: Some(watts), ..LampSample::default() };
-            assert_eq!(power.read(&batch(vec![sample]), None), Reading::Beyond, "{watts}");
+            assert_eq!(read(&power, &batch(vec![sample]), None), Reading::Beyond, "{watts}");
         }
     }
 
@@ -252,17 +273,17 @@ pub(super) mod tests {
             (Some(1_100_000), 1, Reading::Beyond),
         ] {
             assert_eq!(
-                energy.read(&told(energy_wh, epoch), Some(&held)),
+                read(&energy, &told(energy_wh, epoch), Some(&held)),
                 expected,
                 "{energy_wh:?}"
             );
         }
         assert_eq!(
-            energy.read(&held, None),
+            read(&energy, &held, None),
             Reading::Absent,
             "what it burned before is not tonight's"
         );
-        assert_eq!(energy.read(&held, Some(&told(None, 1))), Reading::Absent);
+        assert_eq!(read(&energy, &held, Some(&told(None, 1))), Reading::Absent);
     }
 
     #[test]

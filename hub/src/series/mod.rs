@@ -12,7 +12,7 @@
 //!
 //! Pure state: no lock, no clock, no I/O. The broker holds one [`Past`] a channel beside its last values.
 //!
-//! Read [`field`] for how numbers come out of payloads, [`block`] for how twelve of them are packed, [`past`]
+//! Read [`field`] and [`sheet`] for how numbers come out of payloads, [`block`] for how twelve of them are packed, [`past`]
 //! for the whole of one channel, and [`record`] for what is stored.
 //!
 //! # Cost
@@ -26,10 +26,12 @@ pub mod block;
 pub mod field;
 pub mod past;
 pub mod record;
+pub mod sheet;
 
 pub use block::{BLOCK_SLOTS, Slots};
 pub use field::{Field, Holds, Reading};
 pub use past::{Origin, Past};
+pub use sheet::Sheet;
 
 /// Slots that a span may have.
 pub const SLOTS_MAX: u64 = 4_032;

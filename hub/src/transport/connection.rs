@@ -119,6 +119,9 @@ impl Link {
                 break;
             }
             let mut line = outlet.attend(context.waker());
+            if line.gathering.lets_others_go_first() {
+                break;
+            }
             match self.turn(outlet, &mut line, context) {
                 Ok(Turned::On) => {}
                 Ok(Turned::Wait) => return Poll::Pending,

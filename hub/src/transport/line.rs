@@ -18,11 +18,18 @@
 //! - Nobody waits for a line but its own task. A publisher that finds it locked, full or behind wakes
 //!   the task and goes on.
 //! - A mailbox that has something is always someone's business: its waker is registered again only
-//!   when it was found empty, under its lock.
+//!   when it was found empty, under its lock, or when the task is on its way.
+//!
+//! # Many messages in one moment
+//!
+//! A write costs as much as the rest of a message's way. So a line that was delivered to a moment ago
+//! ([`CLOSE_TOGETHER`]) *gathers*: its task is called, goes once to the end of its worker's queue, and
+//! then writes what came from all who had their turn before it. A hub with nothing else to do writes at
+//! once; a busy one writes less often, the busier it is. A full batch doesn't wait.
 
 use std::sync::Arc;
 use std::task::{Context, Wake, Waker};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_util::task::AtomicWaker;
 use parking_lot::{Mutex, MutexGuard};
@@ -45,6 +52,8 @@ use crate::mailbox::{Item, Mailbox, Taken};
 pub(super) const BATCH_BYTES: usize = 16 * 1024;
 /// Messages that one call writes before others have their turn.
 const BATCHES_PER_PUMP: usize = 4;
+/// Deliveries that are closer together than this are gathered: from 4,000 messages a second on.
+const CLOSE_TOGETHER: Duration = Duration::from_micros(250);
 
 /// The sending side of a connection, shared with those who publish to it. As a waker it writes.
 #[derive(Debug)]
@@ -66,8 +75,40 @@ pub(super) struct Line {
     pub(super) mailbox: Option<Arc<Mailbox>>,
     /// The beat that the task's timer knows of.
     pub(super) armed_for: Option<Instant>,
+    /// When something was there to be delivered last.
+    delivered: Option<Instant>,
+    pub(super) gathering: Gathering,
     /// Why the connection ends, as a publisher found; or that it has ended.
     end: Option<End>,
+}
+
+/// How far the task is that writes what was gathered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Gathering {
+    /// Nothing is.
+    Not,
+    /// It was called.
+    Called,
+    /// It lets others go first.
+    Waits,
+}
+
+impl Gathering {
+    /// Whether the task has yet to be called for what came.
+    fn call(&mut self) -> bool {
+        let is_first = *self == Self::Not;
+        if is_first {
+            *self = Self::Called;
+        }
+        is_first
+    }
+
+    /// Whether the task, having its turn, lets others go first: once a call, or it would never write.
+    pub(super) fn lets_others_go_first(&mut self) -> bool {
+        let is_called = *self == Self::Called;
+        *self = if is_called { Self::Waits } else { Self::Not };
+        is_called
+    }
 }
 
 /// How far [`Line::pump`] came.
@@ -91,6 +132,8 @@ impl Outlet {
             reader: Reader::default(),
             mailbox: None,
             armed_for: None,
+            delivered: None,
+            gathering: Gathering::Not,
             end: None,
         };
         Arc::new(Self { shared, task: AtomicWaker::new(), line: Mutex::new(line) })
@@ -126,6 +169,9 @@ impl Outlet {
         if line.wire.is_blocked() || line.reader.is_behind() {
             return false;
         }
+        if line.gathers(self) {
+            return !line.gathering.call();
+        }
         match line.pump(self) {
             // Only the task has a timer.
             Ok(pumped) => pumped == Pumped::Dry && line.reader.beat() == line.armed_for,
@@ -149,6 +195,17 @@ impl Line {
     /// Why the connection is to end, if a publisher found a reason.
     pub(super) fn ended(&self) -> Result<(), End> {
         self.end.map_or(Ok(()), Err)
+    }
+
+    /// Whether what waits is left to the task, with what else comes in this moment.
+    fn gathers(&mut self, outlet: &Arc<Outlet>) -> bool {
+        let now = clock::mono();
+        let before = self.delivered.replace(now);
+        let is_close = before.is_some_and(|before| now - before < CLOSE_TOGETHER);
+        is_close
+            && self.mailbox.as_ref().is_some_and(|mailbox| {
+                mailbox.wait_for_more(Waker::from(outlet.clone()), BATCH_BYTES)
+            })
     }
 
     /// Writes what waits, oldest first, until nothing does or the socket is full; then, if it ran dry,
@@ -205,25 +262,21 @@ impl Line {
         let lagging = self.reader.is_lagging();
         // While it lags the mailbox holds answers only, and they don't wait for a slow scan; else what
         // it holds comes after what is owed, or is put aside.
-        if (!behind || lagging || self.reader.takes_aside())
-            && !self.reader.is_full()
-            && let Some(mailbox) = &self.mailbox
-            && mailbox.poll_take(context, BATCH_BYTES, taken).is_ready()
-        {
-            let closing = self.mail(broker, taken);
-            if !behind || lagging {
-                self.on_beat(broker);
-                return closing;
-            }
-            if closing.is_some() {
-                return closing;
-            }
+        let is_owed_first = behind && !lagging;
+        let has_mail = !self.reader.is_full()
+            && self.mailbox.as_ref().is_some_and(|mailbox| match is_owed_first {
+                true => self.reader.takes_aside() && mailbox.take_whole(BATCH_BYTES, taken),
+                false => mailbox.poll_take(context, BATCH_BYTES, taken).is_ready(),
+            });
+        let mut closing = if has_mail { self.mail(broker, taken) } else { None };
+        if is_owed_first {
+            return closing.or_else(|| self.owed(broker));
         }
-        let closing = if behind { self.owed(broker) } else { None };
+        if behind && !has_mail {
+            closing = self.owed(broker);
+        }
         // What waits for a beat waits for the snapshot first.
-        if !behind || lagging {
-            self.on_beat(broker);
-        }
+        self.on_beat(broker);
         closing
     }
 
@@ -303,5 +356,21 @@ impl Line {
             self.outbound.envelope(&outbound::go_away(CloseCode::DRAIN, window));
         }
         taken.close
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Gathering;
+
+    #[test]
+    fn who_gathers_lets_others_go_first_once_however_much_comes_meanwhile() {
+        let mut gathering = Gathering::Not;
+        assert!(gathering.call());
+        assert!(!gathering.call(), "its task is on its way");
+        assert!(gathering.lets_others_go_first());
+        assert!(!gathering.call(), "its task waits for its turn");
+        assert!(!gathering.lets_others_go_first(), "it had to wait already");
+        assert!(gathering.call());
     }
 }

@@ -16,7 +16,7 @@ pub struct FieldStep {
 }
 
 /// How a number is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum NumberKind {
     /// `uint32`, `uint64`, `fixed32`, `fixed64`, `bool` and enums.
     Unsigned,

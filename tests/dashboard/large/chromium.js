@@ -26,7 +26,7 @@ export class Chromium {
   /** `more`: further arguments. */
   constructor(more = []) {
     this.#child = spawn(chromiumProgram(), [...ARGUMENTS, ...more, `--user-data-dir=${this.#folder}`], { stdio: ['ignore', 'ignore', 'ignore', 'pipe', 'pipe'] });
-    this.#child.stdio[4].on('data', (piece) => this.#hear(piece.toString()));
+    this.#child.stdio[4].setEncoding('utf8').on('data', (piece) => this.#hear(piece));
   }
 
   #hear(piece) {

@@ -143,11 +143,11 @@ export class Intake {
     this.#put(row, 'latitude', data.latitude_e7 === undefined ? NaN : data.latitude_e7 / 1e7);
     this.#put(row, 'longitude', data.longitude_e7 === undefined ? NaN : data.longitude_e7 / 1e7);
     const labels: Record<string, string> = data.labels ?? {};
-    for (const name in labels) this.#label(row, this.#labelList(name), labels[name]!);
+    for (const [name, word] of Object.entries(labels)) this.#label(row, this.#labelList(name), word);
     if (data.profile) this.#label(row, this.#labelList('profile'), data.profile);
     // What it had and has no more.
     for (const [name, list] of this.#labelLists) {
-      const isThere = name in labels || (name === 'profile' && data.profile);
+      const isThere = Object.hasOwn(labels, name) || (name === 'profile' && data.profile);
       if (!isThere && (list.ofRow[row] ?? -1) >= 0) this.#label(row, list, null);
     }
   }

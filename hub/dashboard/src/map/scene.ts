@@ -7,6 +7,7 @@ import { type Health, healthOf, isAsked, isLit, isOverridden } from '../fleet/st
 import { type Atlas, BADGES, badgeAtlas } from './badges';
 import { type Layer, type Palette, type Rgba, layersOf, paletteOf } from './colours';
 import { type Cluster, type Placed, type Point, type Reach, type Street, cabinets, clusters, placed, streets } from './geometry';
+import { BADGE_PX, badgeAt, badgeOffset, badgeSizeAt, sizeAt } from './marks';
 
 /** From here on each lamp is drawn, below it clusters; a small town is always drawn. */
 const CLUSTERS_BELOW_ZOOM = 13;
@@ -14,14 +15,6 @@ const CLUSTERS_ABOVE_LAMPS = 3_000;
 /** More lamps than this in sight are clusters, however near one is. */
 const NEAR_LAMPS_MAX = 6_000;
 const NAMES_FROM_ZOOM = 14.5;
-/** A badge's size, and how far it stands up and to the right of its lamp. */
-const BADGE_PX = 17;
-const BADGE_AWAY_PX = 8;
-
-/** How large things are drawn. */
-const sizeAt = (zoom: number) => Math.min(1.6, Math.max(0.35, (zoom - 11) / 4));
-const badgeSizeAt = (zoom: number) => Math.max(0.7, sizeAt(zoom));
-
 /** A part of the map, in degrees. */
 export interface Box {
   west: number;
@@ -70,13 +63,8 @@ export class Scene {
   }
 
   /** The lamp whose badge is drawn at these pixels, which `project` gives of a place. */
-  badgeAt([x, y]: Point, zoom: number, project: (place: Point) => Point): number | undefined {
-    const [away, reach] = [BADGE_AWAY_PX * sizeAt(zoom), (BADGE_PX / 2) * badgeSizeAt(zoom)];
-    const isThere = ({ position }: { position: Point }) => {
-      const [right, down] = project(position);
-      return Math.hypot(right + away - x, down - away - y) <= reach;
-    };
-    return this.#badged.find(isThere)?.row;
+  badgeAt(pixels: Point, zoom: number, project: (place: Point) => Point): number | undefined {
+    return badgeAt(this.#badged, pixels, zoom, project);
   }
 
   /** Lamps came, went or moved. */
@@ -233,7 +221,7 @@ export class Scene {
       new ScatterplotLayer({
         id: 'lamps', data, radiusUnits: 'pixels', radiusScale: size, radiusMinPixels: 1.4, stroked: zoom > 13, lineWidthUnits: 'pixels', getLineWidth: 2,
       }),
-      ...this.#marks(size),
+      ...this.#marks(zoom),
       ...(zoom >= NAMES_FROM_ZOOM ? this.#names(isNear) : []),
     ];
   }
@@ -244,16 +232,16 @@ export class Scene {
     });
   }
 
-  #marks(size: number): DeckLayer[] {
+  #marks(zoom: number): DeckLayer[] {
     const chosen = [...this.chosen].map((row) => [fleet.get(row, 'longitude'), fleet.get(row, 'latitude')] as Point);
     return [
       new ScatterplotLayer<Point>({
-        id: 'chosen', data: chosen, getPosition: (point) => point, getRadius: 9, radiusUnits: 'pixels', radiusScale: Math.max(0.6, size), filled: false, stroked: true,
+        id: 'chosen', data: chosen, getPosition: (point) => point, getRadius: 9, radiusUnits: 'pixels', radiusScale: Math.max(0.6, sizeAt(zoom)), filled: false, stroked: true,
         getLineColor: this.#palette.chosen, lineWidthUnits: 'pixels', getLineWidth: 2,
       }),
       new IconLayer({
-        id: 'badges', data: this.#badged, getPosition: ({ position }) => position, getIcon: ({ health }) => health, getSize: BADGE_PX, sizeUnits: 'pixels', sizeScale: Math.max(0.7, size),
-        iconAtlas: this.#atlas!.image as unknown as string, iconMapping: this.#atlas!.mapping, getPixelOffset: [BADGE_AWAY_PX * size, -BADGE_AWAY_PX * size],
+        id: 'badges', data: this.#badged, getPosition: ({ position }) => position, getIcon: ({ health }) => health, getSize: BADGE_PX, sizeUnits: 'pixels', sizeScale: badgeSizeAt(zoom),
+        iconAtlas: this.#atlas!.image as unknown as string, iconMapping: this.#atlas!.mapping, getPixelOffset: badgeOffset(zoom),
       }),
     ];
   }

@@ -286,8 +286,8 @@ class Control {
         setEmpty(false);
       }
       if (loaded().done && this.#scene.lamps > 0) this.#isFitting = false;
-      if (isFitted && this.#scene.lamps > 0) this.fit();
-      else this.#draw();
+      if (isFitted && this.#scene.lamps > 0) lastView = this.#view = this.#fitted();
+      this.#draw();
     };
     let timer: ReturnType<typeof setTimeout>;
     const again = () => {
