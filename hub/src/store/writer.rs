@@ -7,8 +7,9 @@
 //! ```
 //!
 //! A commit starts at once if the last one started a window ago, so a lone submission waits for
-//! nothing but the disk; under load the window bounds how often the engine rewrites its pages. What
-//! no ticket waits for has a longer window, which the first ticket shortens.
+//! nothing but the disk; under load the window bounds how often the engine rewrites its pages, and
+//! [`pace`] makes it longer where thousands a second wait. What no ticket waits for has a longer window,
+//! which the first ticket shortens.
 //! When nothing is pending the thread sleeps until it is woken; there is no timer.
 //!
 //! # Guarantees
@@ -32,10 +33,12 @@ use super::open::panic_message;
 use super::pending::{Batch, BusyReason, Pending, PendingLimits};
 use super::{Operation, Store, StoreError, Tap};
 
+mod pace;
 mod stats;
 #[cfg(test)]
 mod tests;
 
+use pace::Pace;
 pub use stats::{Health, WriterStats};
 
 /// How much of what nobody waits for a crash may cost.
@@ -44,8 +47,9 @@ const UNAWAITED_WINDOW: Duration = Duration::from_millis(50);
 /// How the writer batches.
 #[derive(Debug, Clone, Copy)]
 pub struct WriterSettings {
-    /// The least time between the starts of two commits, 0 to 200 ms. Longer windows write less to
-    /// the disk (measured: 20 ms two fifths of 5 ms) and acknowledge later.
+    /// The least time between the starts of two commits, 0 to 200 ms; up to four times as long, and 20 ms at
+    /// most, where thousands of tickets a second wait. Longer windows write less to the disk (measured:
+    /// 20 ms two fifths of 5 ms) and acknowledge later.
     pub window: Duration,
     /// The same while no ticket waits: presences, and reports that ask for no acknowledgement. A
     /// crash may cost what came within it.
@@ -281,8 +285,8 @@ impl<T> Shared<T> {
         store: &mut dyn Store,
         on_commit: &mut impl FnMut(Vec<T>),
     ) -> Result<(), StoreError> {
-        let mut last_start = None;
-        while let Some(mut batch) = self.next_batch(&mut last_start) {
+        let mut pace = Pace::new();
+        while let Some(mut batch) = self.next_batch(&mut pace) {
             if self.acknowledges_early() {
                 on_commit(mem::take(&mut batch.tickets));
                 // As if the sync took so long: the tests' kills have to fall in between.
@@ -291,7 +295,7 @@ impl<T> Shared<T> {
             // Without operations there is nothing to sync: what came earlier is on disk already.
             if !batch.operations.is_empty() {
                 store.commit(&batch.operations)?;
-                self.account(&batch, last_start);
+                self.account(&batch, pace.last_start());
             }
             self.state.lock().running_since = None;
             if !batch.tickets.is_empty() {
@@ -313,13 +317,12 @@ impl<T> Shared<T> {
     }
 
     /// Sleeps until a commit is due and takes what it is to hold. `None` ends the thread.
-    fn next_batch(&self, last_start: &mut Option<Instant>) -> Option<Batch<T>> {
+    fn next_batch(&self, pace: &mut Pace) -> Option<Batch<T>> {
         let mut state = self.state.lock();
         loop {
             let now = (self.now)();
             let window = self.window(state.pending.tickets() > 0);
-            let wait = last_start
-                .map_or(Duration::ZERO, |last| (last + window).saturating_duration_since(now));
+            let wait = pace.wait(now, window);
             let is_closing = state.phase != Phase::Open;
             if state.pending.is_empty() {
                 if is_closing {
@@ -328,7 +331,7 @@ impl<T> Shared<T> {
                 state.is_asleep = true;
                 self.wake.wait(&mut state);
             } else if wait.is_zero() || is_closing || state.pending.is_half_full() {
-                *last_start = Some(now);
+                pace.start(now, window, state.pending.tickets());
                 state.running_since = Some(now);
                 return Some(state.pending.take());
             } else {
