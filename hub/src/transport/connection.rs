@@ -34,6 +34,9 @@ use crate::session::{Input, Session};
 
 /// Received messages that one turn handles before it writes.
 const MESSAGES_PER_TURN: usize = 32;
+/// Bytes of messages that are heard before their receivers are written to, while more is there to be heard:
+/// what one write to a receiver takes.
+const HEARD_BYTES_MAX: usize = BATCH_BYTES;
 /// Turns before others have theirs.
 const TURNS_PER_POLL: usize = 16;
 /// How often a connection whose socket is full looks whether it was ended meanwhile.
@@ -52,6 +55,10 @@ pub(super) struct Link {
     pub(super) peer: Option<Box<Peer>>,
     /// Who receives what this peer published.
     pub(super) wakes: Wakes,
+    /// Bytes that were heard since all of those were woken.
+    heard: usize,
+    /// More is there to be heard, and they wait for it.
+    hears_on: bool,
     timer: Pin<Box<Sleep>>,
     /// Bytes that the socket had taken when the session's deadline was set.
     written: u64,
@@ -107,22 +114,36 @@ impl Link {
         let session = Session::new(&shared.settings.session, clock::mono());
         let deadline = session.deadline().unwrap_or_else(clock::mono);
         let timer = Box::pin(tokio::time::sleep_until(deadline.into()));
-        let wakes = Wakes::default();
-        Self { shared, origin, session, peer: None, wakes, timer, written: 0, stall: None }
+        Self {
+            shared,
+            origin,
+            session,
+            peer: None,
+            wakes: Wakes::default(),
+            heard: 0,
+            hears_on: false,
+            timer,
+            written: 0,
+            stall: None,
+        }
     }
 
     /// The whole life of a connection: turn after turn, until it has to wait.
     fn poll(&mut self, outlet: &Arc<Outlet>, context: &mut Context<'_>) -> Poll<End> {
         for _ in 0..TURNS_PER_POLL {
-            // Without a lock, since this writes to others' sockets.
-            if !self.wakes.wake_some(WAKES_PER_TURN) {
+            let heard_on = self.hears_on;
+            if !heard_on && !self.write_to_receivers() {
                 break;
             }
             let mut line = outlet.attend(context.waker());
             if line.gathering.lets_others_go_first() {
                 break;
             }
+            self.hears_on = false;
             match self.turn(outlet, &mut line, context) {
+                Ok(Turned::On) if self.hears_on => break,
+                // There was no more, and nobody has been written to yet.
+                Ok(Turned::Wait) if heard_on => {}
                 Ok(Turned::On) => {}
                 Ok(Turned::Wait) => return Poll::Pending,
                 Err(end) => return Poll::Ready(end),
@@ -130,6 +151,15 @@ impl Link {
         }
         context.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// Without a lock, since they are others' sockets; whether nobody is left.
+    fn write_to_receivers(&mut self) -> bool {
+        let is_done = self.wakes.wake_some(WAKES_PER_TURN);
+        if is_done {
+            self.heard = 0;
+        }
+        is_done
     }
 
     /// One turn: write, then hear. A peer that takes nothing isn't heard either.
@@ -184,8 +214,8 @@ impl Link {
 
     /// Handles the messages in front of `bytes`, and returns how many bytes they were.
     fn messages(&mut self, line: &mut Line, bytes: &mut [u8]) -> Result<usize, End> {
-        let mut used = 0;
-        for _ in 0..MESSAGES_PER_TURN {
+        let (mut used, mut messages) = (0, 0);
+        while messages < MESSAGES_PER_TURN {
             if self.is_paused() || line.outbound.len() >= BATCH_BYTES || line.wire.is_blocked() {
                 break;
             }
@@ -194,7 +224,10 @@ impl Link {
             used += count;
             let Some(received) = received else { break };
             self.receive(line, received)?;
+            messages += 1;
         }
+        self.heard += used;
+        self.hears_on = messages == MESSAGES_PER_TURN && self.heard < HEARD_BYTES_MAX;
         Ok(used)
     }
 

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use proto::messages::lamplighter::v1::envelope::Kind;
-use proto::messages::lamplighter::v1::{Ping, Publish};
+use proto::messages::lamplighter::v1::{Ping, Publish, publish};
 use tests::client::envelope;
 use tests::raw::{BINARY, CLOSE, PING, PONG, Raw, TEXT, frame, head};
 use tests::{Client, Device, Hub, Person, Via, device, person};
@@ -199,6 +199,32 @@ async fn bw_a_message_in_many_pieces_with_pings_between_them_is_one_message() {
     }
     answers.sort_unstable();
     assert_eq!(answers, [BINARY, PONG]);
+}
+
+#[tokio::test]
+async fn bw_messages_of_one_write_reach_their_reader_however_many_they_are() {
+    let hub = hostile::hub().await;
+    let mut person = Person::operator(&hub).await;
+    person.watch("site.bursts").await;
+    let mut raw = hostile::admitted(&hub).await;
+    // Around what one turn takes, and with more bytes than one write to a reader has.
+    for (count, bytes) in
+        [(1, 8), (31, 8), (32, 8), (33, 8), (64, 8), (65, 8), (64, 1_000), (200, 200)]
+    {
+        let message = |number: u32| {
+            let mut payload = vec![b'.'; bytes];
+            payload[..4].copy_from_slice(&number.to_be_bytes());
+            let content = Some(publish::Content::Payload(payload));
+            let publish = Publish { channel: "site.bursts".into(), content, ..Publish::default() };
+            frame(BINARY, &envelope(0, Kind::Publish(publish)))
+        };
+        raw.write(&(0..count).flat_map(message).collect::<Vec<u8>>()).await;
+        for number in 0..count {
+            let heard = person.message().await;
+            let payload = person::payload(&heard);
+            assert_eq!(payload[..4], number.to_be_bytes(), "{count} of {bytes} bytes");
+        }
+    }
 }
 
 /// Each row is closed with one of its codes, before the greeting and after it.

@@ -15,6 +15,7 @@ const CLUSTERS_ABOVE_LAMPS = 3_000;
 /** More lamps than this in sight are clusters, however near one is. */
 const NEAR_LAMPS_MAX = 6_000;
 const NAMES_FROM_ZOOM = 14.5;
+
 /** A part of the map, in degrees. */
 export interface Box {
   west: number;
