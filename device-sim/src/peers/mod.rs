@@ -135,10 +135,11 @@ pub enum CompareError {
 
 impl CompareSettings {
     fn plan(&self) -> Plan {
-        let (fan_out_s, span_s, search_ms, rest_s) =
-            if self.quick { (2, 2, 600, 1) } else { (3, 4, 800, 2) };
+        let (one_at_a_time_s, bursts_s, span_s, search_ms, rest_s) =
+            if self.quick { (4, 2, 2, 600, 1) } else { (12, 3, 4, 800, 2) };
         Plan {
-            fan_out_span: Duration::from_secs(fan_out_s),
+            one_at_a_time_span: Duration::from_secs(one_at_a_time_s),
+            bursts_span: Duration::from_secs(bursts_s),
             span: Duration::from_secs(span_s),
             rest: Duration::from_secs(rest_s),
             search_span: Duration::from_millis(search_ms),

@@ -87,7 +87,9 @@ impl Scenario {
 /// How long and how much; the same for all servers.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Plan {
-    pub(super) fan_out_span: Duration,
+    /// Long, since it is 20 moments a second: one of 3 s moves by a tenth from run to run.
+    pub(super) one_at_a_time_span: Duration,
+    pub(super) bursts_span: Duration,
     pub(super) span: Duration,
     pub(super) search_span: Duration,
     /// Before idle connections are measured: buffers are given back, garbage is collected.
@@ -207,11 +209,14 @@ impl Bout {
         let connection = engine.open([self.person(None)])?.start;
         let sender = One { connection, to: to_all, is_request: false };
         let copies = u64::from(RECEIVERS);
-        let (rate, span) = (self.plan.fan_out_rate, self.plan.fan_out_span);
+        let rate = self.plan.fan_out_rate;
+        let (single, bursts) = (self.plan.one_at_a_time_span, self.plan.bursts_span);
         let mut steps = Steps::new();
-        for (name, burst, rate) in
-            [("s1_single", 1, rate), ("s1_burst8", 8, 2.0 * rate), ("s1_burst32", 32, 2.0 * rate)]
-        {
+        for (name, burst, rate, span) in [
+            ("s1_single", 1, rate, single),
+            ("s1_burst8", 8, 2.0 * rate, bursts),
+            ("s1_burst32", 32, 2.0 * rate, bursts),
+        ] {
             let offer = Offer { rate, burst, span, copies };
             let step = steps.len() as u32;
             let figures = measure(engine, self.process, step, offer, Answers::None, &sender)?;

@@ -3,6 +3,7 @@
 //! A key is known by the SHA-256 of its SubjectPublicKeyInfo, as in RFC 7469: it stays the same when the
 //! certificate around it is renewed.
 
+use data_encoding::HEXLOWER;
 use proto::DeviceId;
 use sha2::{Digest as _, Sha256};
 use x509_parser::prelude::{FromDer as _, GeneralName, ParsedExtension, X509Certificate};
@@ -19,21 +20,13 @@ pub struct KeyHash(pub [u8; 32]);
 impl KeyHash {
     /// Reads 64 hexadecimal digits in lower case, as lists show it.
     pub fn parse(text: &str) -> Option<Self> {
-        let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
-        if text.len() != 64 || !text.bytes().all(is_digit) {
-            return None;
-        }
-        let mut hash = [0; 32];
-        for (at, byte) in hash.iter_mut().enumerate() {
-            *byte = u8::from_str_radix(&text[2 * at..2 * at + 2], 16).ok()?;
-        }
-        Some(Self(hash))
+        HEXLOWER.decode(text.as_bytes()).ok()?.try_into().ok().map(Self)
     }
 }
 
 impl std::fmt::Display for KeyHash {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        f.write_str(&HEXLOWER.encode(&self.0))
     }
 }
 
@@ -101,7 +94,7 @@ pub fn read(der: &[u8]) -> Option<(Named, Leaf)> {
         key: KeyHash(Sha256::digest(parsed.tbs_certificate.subject_pki.raw).into()),
         number: CertificateNumber::of(parsed.issuer().as_raw(), parsed.raw_serial()),
         subject: cut(parsed.subject().to_string()),
-        serial: cut(parsed.raw_serial().iter().map(|byte| format!("{byte:02x}")).collect()),
+        serial: cut(HEXLOWER.encode(parsed.raw_serial())),
         not_before_unix_ms: unix_ms(parsed.validity().not_before.timestamp()),
         not_after_unix_ms: unix_ms(parsed.validity().not_after.timestamp()),
     };

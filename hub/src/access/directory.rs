@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+use data_encoding::HEXLOWER;
 use proto::DeviceId;
 use serde::{Deserialize, Serialize};
 
@@ -95,7 +96,7 @@ pub struct Directory {
 
 /// The id that people use for the credential with this hash.
 pub fn credential_id(hash: &TokenHash) -> CredentialId {
-    hash.0[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+    HEXLOWER.encode(&hash.0[..8]).into()
 }
 
 impl Directory {

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use data_encoding::HEXLOWER;
 use proto::envelope::ErrorCode;
 use proto::{CommandId, DeviceId};
 use sha2::{Digest as _, Sha256};
@@ -238,7 +239,7 @@ pub fn fingerprint(plan: &Plan, whom: &Whom) -> String {
         Whom::Again(again) => asked.extend(again.outcomes.iter().map(|outcome| outcome.word())),
         Whom::Listed(ids) => asked.extend(ids.iter().map(DeviceId::as_str)),
     }
-    Sha256::digest(asked).iter().map(|byte| format!("{byte:02x}")).collect()
+    HEXLOWER.encode(&Sha256::digest(asked))
 }
 
 fn nobody(resolved: &Resolved) -> Refusal {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use data_encoding::HEXLOWER;
 use prost::Message as _;
 use proto::envelope::ErrorCode;
 use proto::messages::lamplighter::v1::Registration as RegistrationMessage;
@@ -10,7 +11,7 @@ use proto::{CloseCode, DeviceId, channels};
 use super::devices::{Device, Registration};
 use super::{Broker, Ticket, audit};
 use crate::access::directory::credential_id;
-use crate::access::{Credential, Identity, Subject, Token, TokenHash};
+use crate::access::{Credential, Identity, Subject, Token};
 use crate::audit::{Actor, Door, Record, Verb};
 use crate::clock::Now;
 use crate::codec::Refusal;
@@ -214,7 +215,7 @@ impl Broker {
             latitude_e7: new.latitude_e7.or(kept.latitude_e7),
             longitude_e7: new.longitude_e7.or(kept.longitude_e7),
             created_unix_ms: created,
-            token_hash: hex(&token.hash()),
+            token_hash: HEXLOWER.encode(&token.hash().0),
         };
         let credential = Credential {
             subject: Subject::Device(id.as_str().to_owned()),
@@ -388,10 +389,6 @@ pub(crate) fn operation(table: Table, key: &[u8], value: Option<bytes::Bytes>) -
 
 pub(crate) fn json(value: &impl serde::Serialize) -> bytes::Bytes {
     serde_json::to_vec(value).expect("records of text and numbers have JSON").into()
-}
-
-pub(crate) fn hex(hash: &TokenHash) -> String {
-    hash.0.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 pub(crate) fn registration_operation(id: &DeviceId, registration: &Registration) -> Operation {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use arc_swap::ArcSwap;
+use data_encoding::HEXLOWER_PERMISSIVE;
 use parking_lot::{Mutex, RwLock};
 use proto::DeviceId;
 
@@ -182,7 +183,7 @@ fn registrations(
         let id = std::str::from_utf8(key).ok().and_then(|text| DeviceId::parse(text).ok());
         match (id, serde_json::from_slice::<Registration>(value)) {
             (Some(id), Ok(registration)) => {
-                let token = from_hex(&registration.token_hash);
+                let token = token_hash(&registration.token_hash);
                 let mut device = Device::new(registration);
                 device.unread = true;
                 device.token = token.filter(|token| directory.find(token).is_some());
@@ -196,15 +197,8 @@ fn registrations(
     Ok(devices)
 }
 
-fn from_hex(text: &str) -> Option<TokenHash> {
-    let mut hash = [0; 32];
-    if text.len() != 64 || !text.is_ascii() {
-        return None;
-    }
-    for (at, byte) in hash.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(&text[2 * at..2 * at + 2], 16).ok()?;
-    }
-    Some(TokenHash(hash))
+fn token_hash(hex: &str) -> Option<TokenHash> {
+    HEXLOWER_PERMISSIVE.decode(hex.as_bytes()).ok()?.try_into().ok().map(TokenHash)
 }
 
 /// Whether a record from elsewhere is one that a hub would read.

@@ -1,5 +1,6 @@
 //! Names: of a fleet command, and of the request that each of its targets makes of it.
 
+use data_encoding::HEXLOWER;
 use proto::{CommandId, DeviceId};
 use sha2::{Digest as _, Sha256};
 
@@ -22,25 +23,18 @@ impl std::fmt::Display for FleetId {
 
 /// The request id of a target's command: the fleet command in 32 hex digits, and 31 more of the device.
 pub fn request_id(fleet: FleetId, device: &DeviceId) -> String {
-    let mut id = hex(&fleet.0.to_bytes());
+    let mut id = HEXLOWER.encode(&fleet.0.to_bytes());
     id.push('-');
-    id.push_str(&hex(&Sha256::digest(device.as_str().as_bytes()))[..31]);
+    id.push_str(&HEXLOWER.encode(&Sha256::digest(device.as_str().as_bytes()))[..31]);
     id
 }
 
 /// The fleet command that a request id may be of.
 pub fn fleet_of(request_id: &str) -> Option<FleetId> {
     let (fleet, device) = request_id.split_once('-')?;
-    if fleet.len() != 32 || device.len() != 31 || !fleet.is_ascii() {
+    if fleet.len() != 32 || device.len() != 31 {
         return None;
     }
-    let mut bytes = [0; 16];
-    for (at, byte) in bytes.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(&fleet[2 * at..2 * at + 2], 16).ok()?;
-    }
+    let bytes = HEXLOWER.decode(fleet.as_bytes()).ok()?.try_into().ok()?;
     Some(FleetId(CommandId::from_bytes(bytes)))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

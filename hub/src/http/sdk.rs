@@ -8,6 +8,7 @@ use std::sync::LazyLock;
 use axum::extract::Path;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
+use data_encoding::HEXLOWER;
 use sha2::{Digest as _, Sha256};
 
 use super::problem::Problem;
@@ -63,8 +64,7 @@ fn tag_of(bytes: &[u8]) -> String {
 
 /// The same, where the hash is known.
 pub(super) fn tag_by(hash: &[u8]) -> String {
-    let digits: String = hash[..TAG_BYTES].iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("\"{digits}\"")
+    format!("\"{}\"", HEXLOWER.encode(&hash[..TAG_BYTES]))
 }
 
 /// `GET /sdk/{file}`

@@ -9,6 +9,7 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
+use data_encoding::HEXLOWER;
 use headers::{ETag, HeaderMapExt as _, IfMatch, IfNoneMatch};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
@@ -49,7 +50,7 @@ impl Version {
     pub fn of_content(document: &impl Serialize) -> Self {
         let text = serde_json::to_vec(document).expect("a document has JSON");
         let digest = Sha256::digest(text);
-        Self(digest[..16].iter().map(|byte| format!("{byte:02x}")).collect())
+        Self(HEXLOWER.encode(&digest[..16]))
     }
 
     /// Of the same state in another encoding, which has a tag of its own.

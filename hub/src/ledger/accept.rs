@@ -44,7 +44,7 @@ impl Ledger {
 
     fn original(&self, new: &NewCommand) -> Option<&Command> {
         let key = (new.sender.clone(), new.request_id.clone()?);
-        self.commands.get(self.requests.get(&key)?)
+        self.commands.get(self.requests.get(&key)?).map(Box::as_ref)
     }
 
     /// Whether the device's queue has room. A command that this one replaces takes none.
@@ -102,7 +102,7 @@ impl Ledger {
         }
         self.stats.bytes += command.bytes();
         self.stats.by_state[command.shown as usize] += 1;
-        self.commands.insert(id, command);
+        self.commands.insert(id, Box::new(command));
     }
 
     /// Answers a repeated request, no sooner than the original one.

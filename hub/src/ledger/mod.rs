@@ -79,7 +79,8 @@ pub use self::view::CommandView;
 #[derive(Debug)]
 pub struct Ledger {
     limits: Limits,
-    commands: HashMap<CommandId, Command>,
+    /// Boxed, since the table moves all that it holds when it grows.
+    commands: HashMap<CommandId, Box<Command>>,
     queues: HashMap<DeviceId, Queue>,
     /// By sender and request id.
     requests: HashMap<(Arc<str>, Arc<str>), CommandId>,
@@ -170,12 +171,12 @@ impl Ledger {
     /// All commands of a device that are remembered, in no order. Costs a walk over all commands.
     pub fn of_device(&self, device: &DeviceId) -> impl Iterator<Item = CommandView<'_>> {
         let commands = self.commands.values().filter(move |it| it.record.device == *device);
-        commands.filter_map(Command::view)
+        commands.filter_map(|command| command.view())
     }
 
     /// All commands that are durable and not forgotten, in no order.
     pub fn commands(&self) -> impl Iterator<Item = CommandView<'_>> {
-        self.commands.values().filter_map(Command::view)
+        self.commands.values().filter_map(|command| command.view())
     }
 
     /// The commands of a device that have not ended, in the order of acceptance.

@@ -59,7 +59,7 @@ impl Ledger {
 
     /// Takes a command out of all tables.
     pub(super) fn remove(&mut self, id: CommandId) -> Option<Command> {
-        let command = self.commands.remove(&id)?;
+        let command = *self.commands.remove(&id)?;
         let record = &command.record;
         self.agenda.live.remove(&(command.due, id));
         self.agenda.ended.remove(&(command.due, id));

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use data_encoding::HEXLOWER;
 use proto::json::{DescriptorSet, Types, TypesError};
 use sha2::{Digest as _, Sha256};
 use utoipa::ToSchema;
@@ -237,5 +238,5 @@ pub fn check_stored(key: &[u8], value: &[u8]) -> Result<(), String> {
 
 /// SHA-256 in hexadecimal.
 pub(super) fn hash(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    HEXLOWER.encode(&Sha256::digest(bytes))
 }

@@ -1,6 +1,7 @@
 //! The encoding of records: golden bytes, round trips, hostile bytes.
 
 use bytes::Bytes;
+use data_encoding::HEXLOWER;
 use proto::CommandState;
 
 use super::model::Random;
@@ -21,8 +22,7 @@ fn a_record_is_written_as_it_always_was() {
         05 00 e8d7fa99b432 02 06 64696d6d6564
         06 01 d0dffa99b432 02 04 74776f21";
     let golden: String = golden.split_whitespace().collect();
-    let hex: String = sample().encode().iter().map(|byte| format!("{byte:02x}")).collect();
-    assert_eq!(hex, golden);
+    assert_eq!(HEXLOWER.encode(&sample().encode()), golden);
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
@@ -83,7 +84,7 @@ pub fn write(table: Table, key: &[u8], value: Option<&[u8]>, into: &mut Vec<u8>)
     let mut line = Line {
         table: table.name().into(),
         key: text.map(Cow::from),
-        hex: text.is_none().then(|| hex(key).into()),
+        hex: text.is_none().then(|| HEXLOWER.encode(key).into()),
         base64: None,
         json: None,
         gone: value.is_none().then_some(true),
@@ -114,7 +115,10 @@ pub fn read(text: &str) -> Result<Operation, LineError> {
     let table = Table::named(&line.table).ok_or_else(unknown)?;
     let key: Cow<'_, [u8]> = match (&line.key, &line.hex) {
         (Some(key), None) => key.as_bytes().into(),
-        (None, Some(hex)) => from_hex(hex).ok_or(LineError::Encoding)?.into(),
+        (None, Some(hex)) => {
+            let key = HEXLOWER_PERMISSIVE.decode(hex.as_bytes());
+            key.map_err(|_| LineError::Encoding)?.into()
+        }
         _ => return Err(LineError::Fields),
     };
     let value = match (line.json.is_some(), &line.base64, line.gone) {
@@ -145,18 +149,6 @@ fn is_object(value: &[u8]) -> bool {
         && value.ends_with(b"}")
         && !value.contains(&b'\n')
         && serde_json::from_slice::<IgnoredAny>(value).is_ok()
-}
-
-/// Bytes in hex.
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn from_hex(text: &str) -> Option<Vec<u8>> {
-    if !text.is_ascii() || !text.len().is_multiple_of(2) {
-        return None;
-    }
-    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).ok()).collect()
 }
 
 #[cfg(test)]

@@ -2,9 +2,10 @@
 
 use std::io::{self, BufRead, Read as _};
 
+use data_encoding::HEXLOWER;
 use sha2::{Digest as _, Sha256};
 
-use super::line::{self, LineError, hex};
+use super::line::{self, LineError};
 use super::{End, Header, LINE_BYTES_MAX, LastLine, VERSION};
 use crate::store::{Operation, Store, StoreError};
 
@@ -61,7 +62,8 @@ pub fn check(
         let (text, line) = lines.next()?;
         if text.starts_with("{\"end\":") {
             let last: LastLine = serde_json::from_str(text).map_err(|_| ImportError::Changed)?;
-            let is_whole = last.end.sha256 == hex(&before.finalize()) && last.end.lines == line - 1;
+            let is_whole = last.end.sha256 == HEXLOWER.encode(&before.finalize())
+                && last.end.lines == line - 1;
             return match (is_whole, lines.at_end()?) {
                 (false, _) => Err(ImportError::Changed),
                 (true, false) => Err(ImportError::Trailing),

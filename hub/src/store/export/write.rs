@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
+use data_encoding::HEXLOWER;
 use sha2::{Digest as _, Sha256};
 
-use super::line::{self, hex};
+use super::line;
 use super::{End, Header, LastLine, Position};
 use crate::store::{FORMAT_KEY, Records, StoreError, Table};
 
@@ -81,7 +82,7 @@ impl Export {
 
     /// The last bytes, with the last line.
     pub fn end(mut self, position: Option<Position>) -> Vec<u8> {
-        let sha256 = hex(&self.hash.finalize());
+        let sha256 = HEXLOWER.encode(&self.hash.finalize());
         let end = End { lines: self.lines, records: self.records, sha256, position };
         let last = serde_json::to_vec(&LastLine { end }).expect("text and numbers have JSON");
         self.buffer.extend_from_slice(&last);
