@@ -2,8 +2,8 @@
 //!
 //! What a commit costs beside its records is shared by all that wait for it: waking the engine's threads, two
 //! writes, a sync. So a crowd is let in together. With the default window of 5 ms, 2,000 tickets a second
-//! and fewer are committed every 5 ms, and 8,000 and more every 20 ms, which takes an eighth less CPU time and
-//! writes half as often.
+//! and fewer are committed every 5 ms, and 8,000 and more every 20 ms, which takes an eighth less CPU time: 10,000
+//! a second come to the disk in 55 commits of two writes each.
 
 use std::time::{Duration, Instant};
 
