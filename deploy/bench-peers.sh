@@ -3,7 +3,7 @@
 # servers one core and the load generator the others, and lets device-sim measure them in turn.
 #
 # Nothing is installed into the system, and nothing listens beyond loopback. It ends only what it started.
-# Results go to docs/benchmarks.json, docs/benchmarks.md and docs/benchmarks.svg; the hub's own scenarios
+# Results go to docs/benchmarks.json, .md and .svg and into the README; the hub's own scenarios
 # are taken from bench.json, where `make bench` left it.
 #
 # BIN is the folder of the programs hub, floor and device-sim; `make bench-peers` sets it. Arguments go to

@@ -7,7 +7,7 @@
 //! ```text
 //!   rounds ─▶ scenario ─▶ server (a fresh one) ─▶ load ─▶ engine ─▶ connection ─▶ dialect, ws
 //!      │                                           └─ figures
-//!      └─▶ results ─▶ marks, page, chart ─▶ docs/
+//!      └─▶ results ─▶ marks, page, chart ─▶ docs/, README.md
 //! ```
 //!
 //! Read in this order: `scenario`, `load`, `engine`, `connection`, `dialect`, then `results` and `page`.
@@ -35,6 +35,8 @@ mod results;
 mod marks;
 
 mod page;
+
+mod readme;
 
 mod chart;
 
@@ -66,6 +68,7 @@ const IDLE_MAX: usize = 18_000;
 const DATA: &str = "benchmarks.json";
 const PAGE: &str = "benchmarks.md";
 const PICTURE: &str = "benchmarks.svg";
+const README: &str = "README.md";
 
 /// Settings of `compare`.
 #[derive(Debug, Clone, Args)]
@@ -94,7 +97,7 @@ pub struct CompareSettings {
     /// No scenario begins after this time
     #[arg(long, value_parser = crate::args::span, default_value = "18m")]
     budget: Duration,
-    /// Folder for benchmarks.json, .md and .svg; without it results go to stdout only
+    /// Folder for benchmarks.json, .md and .svg, beside the README; without it results go to stdout only
     #[arg(long)]
     docs: Option<PathBuf>,
     /// What the other benches wrote of the hub's own scenarios; files that aren't there are left out
@@ -196,8 +199,15 @@ fn read(docs: &Path) -> Result<Results, CompareError> {
     serde_json::from_str(&json).map_err(|error| file_error(&path, error.into()))
 }
 
-/// Writes data, page and picture. What people wrote on the page is kept.
+/// Writes data, page and picture, and the figures of the README beside the folder. What people wrote on the
+/// page is kept.
 fn write(docs: &Path, results: &Results, own: &[String]) -> Result<(), CompareError> {
+    let readme = docs.join("..").join(README);
+    let people = std::fs::read_to_string(&readme).unwrap_or_default();
+    if let Some(text) = readme::write(results, &people) {
+        std::fs::write(&readme, text).map_err(|error| file_error(&readme, error))?;
+        eprintln!("wrote {}", readme.display());
+    }
     let before = std::fs::read_to_string(docs.join(PAGE)).unwrap_or_default();
     let json = serde_json::to_string_pretty(results).expect("our own types are JSON");
     let svg = chart::draw(results).map_err(CompareError::Picture)?;

@@ -221,7 +221,8 @@ fn by_hand(before: &str) -> String {
     format!("{BY_HAND}{text}{BY_HAND_END}\n")
 }
 
-fn row<C: AsRef<str>>(cells: impl IntoIterator<Item = C>) -> String {
+/// A row of a table.
+pub(super) fn row<C: AsRef<str>>(cells: impl IntoIterator<Item = C>) -> String {
     let cells: Vec<String> = cells.into_iter().map(|cell| cell.as_ref().to_owned()).collect();
     format!("| {} |\n", cells.join(" | "))
 }
@@ -260,7 +261,7 @@ pub(super) fn short(value: f64) -> String {
 }
 
 /// The day, UTC.
-fn date(unix_ms: u64) -> String {
+pub(super) fn date(unix_ms: u64) -> String {
     let day = i64::try_from(unix_ms).ok().and_then(chrono::DateTime::from_timestamp_millis);
     day.map_or_else(String::new, |moment| moment.date_naive().to_string())
 }

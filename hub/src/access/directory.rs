@@ -96,7 +96,7 @@ pub struct Directory {
 
 /// The id that people use for the credential with this hash.
 pub fn credential_id(hash: &TokenHash) -> CredentialId {
-    HEXLOWER.encode(&hash.0[..8]).into()
+    HEXLOWER.encode(&hash.0[..8])
 }
 
 impl Directory {
