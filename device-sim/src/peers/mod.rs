@@ -95,7 +95,7 @@ pub struct CompareSettings {
     #[arg(long)]
     quick: bool,
     /// No scenario begins after this time
-    #[arg(long, value_parser = crate::args::span, default_value = "18m")]
+    #[arg(long, value_parser = crate::args::span, default_value = "25m")]
     budget: Duration,
     /// Folder for benchmarks.json, .md and .svg, beside the README; without it results go to stdout only
     #[arg(long)]
@@ -138,12 +138,13 @@ pub enum CompareError {
 
 impl CompareSettings {
     fn plan(&self) -> Plan {
-        let (one_at_a_time_s, bursts_s, span_s, search_ms, rest_s) =
-            if self.quick { (4, 2, 2, 600, 1) } else { (12, 3, 4, 800, 2) };
+        let (one_at_a_time_s, bursts_s, span_s, pairs_s, search_ms, rest_s) =
+            if self.quick { (4, 2, 2, 2, 600, 1) } else { (12, 3, 4, 10, 800, 2) };
         Plan {
             one_at_a_time_span: Duration::from_secs(one_at_a_time_s),
             bursts_span: Duration::from_secs(bursts_s),
             span: Duration::from_secs(span_s),
+            pairs_span: Duration::from_secs(pairs_s),
             rest: Duration::from_secs(rest_s),
             search_span: Duration::from_millis(search_ms),
             fan_out_rate: 20.0,
@@ -246,13 +247,13 @@ async fn run(settings: &CompareSettings) -> Result<Results, CompareError> {
     let end = clock.now().after(settings.budget);
     for round in 0..if settings.quick { 1 } else { settings.rounds } {
         for scenario in settings.scenarios.iter().filter(|it| round == 0 || !it.is_once()) {
-            for server in settings.servers.iter().filter(|server| scenario.is_for(**server)) {
+            for server in in_turn(&settings.servers, round).filter(|it| scenario.is_for(*it)) {
                 let what = format!("round {} {scenario:?} {}", round + 1, server.name());
                 if clock.now() > end {
                     failures.push(format!("{what}: no time left"));
                     continue;
                 }
-                match context.bout(*scenario, *server).await {
+                match context.bout(*scenario, server).await {
                     Ok(steps) => {
                         eprintln!("{:>5.0} s  {what}", clock.now().0 as f64 / 1e6);
                         for (step, figures) in steps {
@@ -277,6 +278,11 @@ async fn run(settings: &CompareSettings) -> Result<Results, CompareError> {
         steps: rounds.steps(),
         failures,
     })
+}
+
+/// Everybody once, each round beginning with another: who follows whom is not always the same.
+fn in_turn(servers: &[ServerKind], round: u32) -> impl Iterator<Item = ServerKind> {
+    servers.iter().cycle().skip(round as usize).take(servers.len()).copied()
 }
 
 /// What all bouts share.
@@ -358,4 +364,18 @@ fn versions(peers: &Path) -> std::collections::BTreeMap<String, String> {
 
 fn file_error(path: &Path, error: std::io::Error) -> CompareError {
     CompareError::File { path: path.display().to_string(), error }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everybody_has_a_turn_in_each_round_and_another_begins() {
+        use ServerKind::{Floor, Lamplighter, Nats};
+        let order = |round| in_turn(&[Lamplighter, Nats, Floor], round).collect::<Vec<_>>();
+        assert_eq!(order(0), [Lamplighter, Nats, Floor]);
+        assert_eq!(order(1), [Nats, Floor, Lamplighter]);
+        assert_eq!(order(3), order(0));
+    }
 }

@@ -130,7 +130,7 @@ pub(super) fn write(results: &Results, before: &str, own: &[String]) -> String {
 
 fn head(results: &Results) -> String {
     let mut text = String::from(
-        "# Benchmarks\n\nWritten by `make bench-peers` (about a quarter of an hour, after the peers are installed); only the part\n\
+        "# Benchmarks\n\nWritten by `make bench-peers` (about twenty minutes, after the peers are installed); only the part\n\
          between the two marks for it is written by hand. The figures as data: [benchmarks.json](benchmarks.json). The\n\
          hub's own scenarios come from `make bench` and `make bench-long`, if they ran before.\n\n",
     );

@@ -3,14 +3,17 @@
 //! What a commit costs beside its records is shared by all that wait for it: waking the engine's threads, two
 //! writes, a sync. So a crowd is let in together. With the default window of 5 ms, 2,000 tickets a second
 //! and fewer are committed every 5 ms, and 8,000 and more every 20 ms, which takes an eighth less CPU time: 10,000
-//! a second come to the disk in 55 commits of two writes each.
+//! a second come to the disk in 55 commits of two writes each. A crowd is what lasts: a burst, as of devices
+//! that were held back and go on together, makes nobody else wait.
 
 use std::time::{Duration, Instant};
 
 /// Tickets in a window from which on it is stretched, in proportion.
-const CROWD: u128 = 10;
+const CROWD: f64 = 10.0;
 /// How many times its length a window becomes at most.
 const STRETCH_MAX: u32 = 4;
+/// Over which the tickets of a window are averaged.
+const AVERAGED_OVER: Duration = Duration::from_millis(200);
 /// A window that is this long, or longer, is not stretched.
 const STRETCHED_MAX: Duration = Duration::from_millis(20);
 
@@ -18,12 +21,13 @@ const STRETCHED_MAX: Duration = Duration::from_millis(20);
 #[derive(Debug)]
 pub(super) struct Pace {
     last_start: Option<Instant>,
-    stretch: u32,
+    /// Tickets that came in a window, on the average.
+    crowd: f64,
 }
 
 impl Pace {
     pub(super) fn new() -> Self {
-        Self { last_start: None, stretch: 1 }
+        Self { last_start: None, crowd: 0.0 }
     }
 
     /// When the last commit started.
@@ -33,17 +37,19 @@ impl Pace {
 
     /// How long the next commit has yet to wait.
     pub(super) fn wait(&self, now: Instant, window: Duration) -> Duration {
-        let stretched = (window * self.stretch).min(window.max(STRETCHED_MAX));
+        let stretch = ((self.crowd / CROWD) as u32).clamp(1, STRETCH_MAX);
+        let stretched = (window * stretch).min(window.max(STRETCHED_MAX));
         self.last_start
             .map_or(Duration::ZERO, |last| (last + stretched).saturating_duration_since(now))
     }
 
     /// A commit starts, and so many tickets wait for it. `window` is the least time between two.
     pub(super) fn start(&mut self, now: Instant, window: Duration, tickets: usize) {
-        let since = self.last_start.replace(now).map_or(Duration::MAX, |last| now - last);
-        let in_a_window = tickets as u128 * window.as_nanos() / since.as_nanos().max(1);
-        let stretch = u32::try_from(in_a_window / CROWD).unwrap_or(STRETCH_MAX);
-        self.stretch = stretch.clamp(1, STRETCH_MAX);
+        let Some(last) = self.last_start.replace(now) else { return };
+        let since = (now - last).as_secs_f64().max(f64::MIN_POSITIVE);
+        let in_a_window = tickets as f64 * window.as_secs_f64() / since;
+        let weight = (since / AVERAGED_OVER.as_secs_f64()).min(1.0);
+        self.crowd += (in_a_window - self.crowd) * weight;
     }
 }
 
@@ -52,6 +58,28 @@ mod tests {
     use super::*;
 
     const WINDOW: Duration = Duration::from_millis(5);
+
+    struct Crowd {
+        now: Instant,
+        pace: Pace,
+    }
+
+    impl Crowd {
+        fn new() -> Self {
+            Self { now: crate::clock::mono(), pace: Pace::new() }
+        }
+
+        /// Commits for a second at this rate of tickets; how long the next one waits.
+        fn wait_at(&mut self, rate: u32) -> Duration {
+            let end = self.now + Duration::from_secs(1);
+            while self.now < end {
+                let wait = self.pace.wait(self.now, WINDOW);
+                self.now += wait;
+                self.pace.start(self.now, WINDOW, (wait * rate).as_secs() as usize);
+            }
+            self.pace.wait(self.now, WINDOW)
+        }
+    }
 
     #[test]
     fn the_first_commit_and_one_after_a_rest_start_at_once() {
@@ -65,24 +93,28 @@ mod tests {
 
     #[test]
     fn a_window_is_longer_where_many_wait_and_as_it_was_when_they_are_gone() {
-        let mut now = crate::clock::mono();
-        let mut pace = Pace::new();
-        pace.start(now, WINDOW, 1);
-        let mut wait_at = |rate: u32| {
-            // The rhythm settles within a few commits.
-            for _ in 0..3 {
-                let wait = pace.wait(now, WINDOW);
-                now += wait;
-                pace.start(now, WINDOW, (wait * rate).as_secs() as usize);
-            }
-            pace.wait(now, WINDOW)
-        };
-        assert_eq!(wait_at(1_000), WINDOW);
-        assert_eq!(wait_at(2_000), WINDOW);
-        assert_eq!(wait_at(4_000), 2 * WINDOW);
-        assert_eq!(wait_at(10_000), 4 * WINDOW);
-        assert_eq!(wait_at(80_000), 4 * WINDOW);
-        assert_eq!(wait_at(500), WINDOW);
+        let mut crowd = Crowd::new();
+        assert_eq!(crowd.wait_at(1_000), WINDOW);
+        assert_eq!(crowd.wait_at(2_100), WINDOW);
+        assert_eq!(crowd.wait_at(4_500), 2 * WINDOW);
+        assert_eq!(crowd.wait_at(10_000), 4 * WINDOW);
+        assert_eq!(crowd.wait_at(80_000), 4 * WINDOW);
+        assert_eq!(crowd.wait_at(500), WINDOW);
+    }
+
+    #[test]
+    fn a_burst_is_no_crowd() {
+        let mut crowd = Crowd::new();
+        for _ in 0..10 {
+            assert_eq!(crowd.wait_at(1_000), WINDOW);
+            crowd.now += WINDOW;
+            crowd.pace.start(crowd.now, WINDOW, 500);
+            assert_eq!(crowd.pace.wait(crowd.now, WINDOW), WINDOW);
+        }
+        assert_eq!(crowd.wait_at(10_000), 4 * WINDOW);
+        crowd.now += Duration::from_secs(1);
+        crowd.pace.start(crowd.now, WINDOW, 1);
+        assert_eq!(crowd.pace.wait(crowd.now, WINDOW), WINDOW, "a rest ends it at once");
     }
 
     #[test]
