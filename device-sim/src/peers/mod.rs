@@ -272,7 +272,6 @@ async fn run(settings: &CompareSettings) -> Result<Results, CompareError> {
     Ok(Results {
         began_unix_ms: clock.start_unix_ms(),
         rounds: if settings.quick { 1 } else { settings.rounds },
-        cores: std::thread::available_parallelism().map_or(0, usize::from),
         took_s: clock.now().0 / 1_000_000,
         versions: versions(&settings.peers),
         steps: rounds.steps(),

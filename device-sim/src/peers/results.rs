@@ -58,7 +58,6 @@ pub(super) struct Results {
     pub(super) began_unix_ms: u64,
     /// Rounds; what is taken once says so in the table.
     pub(super) rounds: u32,
-    pub(super) cores: usize,
     pub(super) took_s: u64,
     /// By name, as in "mosquitto".
     pub(super) versions: BTreeMap<String, String>,

@@ -3,8 +3,8 @@
 //! What a commit costs beside its records is shared by all that wait for it: waking the engine's threads, two
 //! writes, a sync. So a crowd is let in together. With the default window of 5 ms, 2,000 tickets a second
 //! and fewer are committed every 5 ms, and 8,000 and more every 20 ms, which takes an eighth less CPU time: 10,000
-//! a second come to the disk in 55 commits of two writes each. A crowd is what lasts: a burst, as of devices
-//! that were held back and go on together, makes nobody else wait.
+//! a second come to the disk in 55 commits of two writes each. A crowd is what lasts: a burst of
+//! a few hundred, as of devices that were held back and go on together, makes nobody else wait.
 
 use std::time::{Duration, Instant};
 
@@ -46,10 +46,10 @@ impl Pace {
     /// A commit starts, and so many tickets wait for it. `window` is the least time between two.
     pub(super) fn start(&mut self, now: Instant, window: Duration, tickets: usize) {
         let Some(last) = self.last_start.replace(now) else { return };
-        let since = (now - last).as_secs_f64().max(f64::MIN_POSITIVE);
-        let in_a_window = tickets as f64 * window.as_secs_f64() / since;
-        let weight = (since / AVERAGED_OVER.as_secs_f64()).min(1.0);
-        self.crowd += (in_a_window - self.crowd) * weight;
+        let since = now - last;
+        let over = since.max(AVERAGED_OVER).as_secs_f64();
+        let kept = 1.0 - since.as_secs_f64() / over;
+        self.crowd = self.crowd * kept + tickets as f64 * window.as_secs_f64() / over;
     }
 }
 
@@ -115,6 +115,18 @@ mod tests {
         crowd.now += Duration::from_secs(1);
         crowd.pace.start(crowd.now, WINDOW, 1);
         assert_eq!(crowd.pace.wait(crowd.now, WINDOW), WINDOW, "a rest ends it at once");
+    }
+
+    #[test]
+    fn commits_of_one_moment_are_counted_and_forgotten_like_others() {
+        let mut crowd = Crowd::new();
+        for _ in 0..2 {
+            crowd.pace.start(crowd.now, WINDOW, 1_000_000);
+        }
+        assert_eq!(crowd.pace.wait(crowd.now, WINDOW), 4 * WINDOW);
+        assert_eq!(crowd.wait_at(0), 4 * WINDOW, "it lasts while it is far more than few");
+        (0..4).for_each(|_| drop(crowd.wait_at(0)));
+        assert_eq!(crowd.wait_at(0), WINDOW);
     }
 
     #[test]
