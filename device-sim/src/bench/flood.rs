@@ -1,8 +1,9 @@
 //! Devices that send far more than they may, beside honest ones: whether they are held to the limit, and
 //! what the honest ones notice.
 //!
-//! First only the honest ones report; then the others begin, and the honest ones are compared with
-//! themselves.
+//! First only the honest ones report; then the others come and begin, and the honest ones are compared with
+//! themselves. So in turns, since no machine is as quiet in one minute as in the next: what counts is the median
+//! of what their p99 grew by from a calm part to the flood after it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,11 +11,13 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use super::peers::Device;
 use super::reporter::{self, Reporter, Shift, Totals};
 use super::{Bench, Row, peers};
 use crate::clock::{Clock, Micros};
 use crate::hub::HubError;
 use crate::link::{Link, LinkError};
+use crate::peers::Spread;
 use crate::schedule::Periodic;
 
 const SETTLE: Duration = Duration::from_secs(3);
@@ -36,53 +39,97 @@ pub(super) struct Settings {
     /// Reports a second that each of those tries to send
     #[arg(long, default_value_t = 5_000.0)]
     flood_rate: f64,
-    /// How long each of both parts takes
+    /// How often there is a calm part and a flood after it
+    #[arg(long, default_value_t = 3)]
+    turns: u32,
+    /// How long each part takes
     #[arg(long, value_parser = crate::args::span, default_value = "20s")]
     duration: Duration,
 }
 
+/// What one part found.
+struct Part {
+    totals: Arc<Totals>,
+    /// The hub's share of a core.
+    cpu: Option<f64>,
+}
+
+impl Part {
+    fn p99_ms(&self) -> f64 {
+        self.totals.ack.snapshot().value_at_quantile(0.99) as f64 / 1000.0
+    }
+
+    fn unacknowledged(&self) -> u64 {
+        self.totals.sent.count() - self.totals.acked.count()
+    }
+}
+
 pub(super) async fn run(bench: &Bench, settings: &Settings) -> Result<Vec<Row>, HubError> {
     let devices = peers::devices(bench, settings.honest + settings.flooders).await?;
-    let tokens = devices.iter().map(|device| device.token.clone());
-    let (mut honest, mut flooders) = (Vec::new(), Vec::new());
+    let (honest, flooders) = devices.split_at(settings.honest);
     let boot = peers::boot(bench);
-    peers::open_all(bench, &bench.hub.target(), tokens, boot, |opened| {
-        if opened.number < settings.honest {
-            honest.push((opened.link, Reporter::default()));
-        } else {
-            flooders.push(opened.link);
-        }
-    })
-    .await?;
-    let (calm, _) = part(bench, settings, &mut honest).await?;
-    let totals = Arc::new(Totals::default());
-    let end = bench.clock.now().after(SETTLE + settings.duration);
+    let links = open(bench, honest, boot).await?;
+    let mut honest: Vec<_> = links.into_iter().map(|link| (link, Reporter::default())).collect();
+    let flooded = Arc::new(Totals::default());
+    let (mut calm, mut troubled) = (Vec::new(), Vec::new());
+    for turn in 1..=settings.turns {
+        calm.push(part(bench, settings, &mut honest).await?);
+        let links = open(bench, flooders, boot + turn).await?;
+        let mut flooding = begin_flood(bench, settings, links, &flooded);
+        troubled.push(part(bench, settings, &mut honest).await?);
+        while flooding.join_next().await.is_some() {}
+    }
+    let median = |values: Vec<f64>| Spread::of(&values).map_or(0.0, |spread| spread.median);
+    let p99 = |parts: &[Part]| median(parts.iter().map(Part::p99_ms).collect());
+    let growth = |(before, after): (&Part, &Part)| {
+        (after.p99_ms() / before.p99_ms().max(0.001) - 1.0) * 100.0
+    };
+    let grew = calm.iter().zip(&troubled).map(growth).collect();
+    let unacknowledged: u64 = calm.iter().chain(&troubled).map(Part::unacknowledged).sum();
+    let cpu: Option<Vec<f64>> = troubled.iter().map(|part| part.cpu).collect();
+    let flooded_s =
+        settings.flooders as f64 * settings.duration.as_secs_f64() * f64::from(settings.turns);
+    let row = Row::new(format!("flood, {} beside {}", settings.flooders, settings.honest))
+        .with("p99 calm", p99(&calm), "ms")
+        .with("p99 in the flood", p99(&troubled), "ms")
+        .with("p99 grew", median(grew), "%")
+        .with("unacknowledged", unacknowledged as f64, "")
+        .with("taken of a flooder", flooded.acked.count() as f64 / flooded_s, "/s")
+        .with("flooders cut", flooded.lost_links.count() as f64, "")
+        .with_known("cpu", cpu.map(median), "% of a core");
+    Ok(vec![row])
+}
+
+/// Connects these devices.
+async fn open(bench: &Bench, devices: &[Device], boot: u32) -> Result<Vec<Link>, HubError> {
+    let tokens = devices.iter().map(|device| device.token.clone());
+    let mut links = Vec::with_capacity(devices.len());
+    peers::open_all(bench, &bench.hub.target(), tokens, boot, |opened| links.push(opened.link))
+        .await?;
+    Ok(links)
+}
+
+/// These send too much, from the moment that the next part measures from to its end.
+fn begin_flood(
+    bench: &Bench,
+    settings: &Settings,
+    links: Vec<Link>,
+    totals: &Arc<Totals>,
+) -> JoinSet<()> {
+    let start = bench.clock.now().after(SETTLE);
+    let end = start.after(settings.duration);
+    let every = Duration::from_secs_f64(1.0 / settings.flood_rate);
     let mut flooding = JoinSet::new();
-    for link in flooders {
-        let every = Duration::from_secs_f64(1.0 / settings.flood_rate);
-        let schedule = Periodic::new(bench.clock.now().after(SETTLE), every);
+    for link in links {
         let (clock, totals) = (bench.clock, totals.clone());
         flooding.spawn(async move {
+            let schedule = Periodic::new(start, every);
             if Box::pin(flood(link, clock, schedule, end, &totals)).await.is_err() {
                 totals.lost_links.add();
             }
         });
     }
-    let (troubled, cpu) = part(bench, settings, &mut honest).await?;
-    while flooding.join_next().await.is_some() {}
-    let p99 = |totals: &Totals| totals.ack.snapshot().value_at_quantile(0.99) as f64 / 1000.0;
-    let (before, after) = (p99(&calm), p99(&troubled));
-    let unacknowledged = |totals: &Totals| (totals.sent.count() - totals.acked.count()) as f64;
-    let each_s = settings.flooders as f64 * settings.duration.as_secs_f64();
-    let row = Row::new(format!("flood, {} beside {}", settings.flooders, settings.honest))
-        .with("p99 calm", before, "ms")
-        .with("p99 in the flood", after, "ms")
-        .with("p99 grew", (after / before.max(0.001) - 1.0) * 100.0, "%")
-        .with("unacknowledged", unacknowledged(&calm) + unacknowledged(&troubled), "")
-        .with("taken of a flooder", totals.acked.count() as f64 / each_s, "/s")
-        .with("flooders cut", totals.lost_links.count() as f64, "")
-        .with_known("cpu", cpu, "% of a core");
-    Ok(vec![row])
+    flooding
 }
 
 /// The honest ones report for a while; their figures, and the hub's share of a core.
@@ -90,7 +137,7 @@ async fn part(
     bench: &Bench,
     settings: &Settings,
     honest: &mut Vec<(Link, Reporter)>,
-) -> Result<(Arc<Totals>, Option<f64>), HubError> {
+) -> Result<Part, HubError> {
     let totals = Arc::new(Totals::default());
     let start = bench.clock.now().after(SETTLE);
     let end = start.after(settings.duration);
@@ -109,14 +156,14 @@ async fn part(
     bench.clock.sleep_until(start).await;
     let meter = bench.process.meter();
     bench.clock.sleep_until(end).await;
-    let share = meter.share(settings.duration);
+    let cpu = meter.share(settings.duration);
     while let Some(reported) = reporting.join_next().await {
         match reported {
             Ok(kept) => honest.push(kept?),
             Err(error) => return Err(HubError::Answer(error.to_string())),
         }
     }
-    Ok((totals, share))
+    Ok(Part { totals, cpu })
 }
 
 /// Sends as fast as the hub takes it, up to its rate.

@@ -55,6 +55,8 @@ use crate::hub::{Hub, HubError};
 use crate::provision::{register, tokens_of};
 use crate::report::print;
 
+pub(crate) use results::Spread;
+
 use dialect::Member;
 use results::{Results, Rounds};
 use scenario::{Bout, Plan, Scenario, Steps};
