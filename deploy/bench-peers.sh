@@ -105,6 +105,7 @@ cores() {
 
 [[ -x $BIN/hub && -x $BIN/floor && -x $BIN/device-sim ]] || fail "no programs in $BIN; run: make bench-peers"
 need taskset "install util-linux"
+need chrt "install util-linux"
 mapfile -t all < <(cores)
 ((${#all[@]} > 1)) || fail "two cores are needed: one for the server, one for the load"
 install_peers

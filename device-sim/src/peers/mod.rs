@@ -12,6 +12,8 @@
 //!
 //! Read in this order: `scenario`, `load`, `engine`, `connection`, `dialect`, then `results` and `page`.
 
+mod order;
+
 mod scenario;
 
 mod load;
@@ -29,6 +31,8 @@ mod stamp;
 mod servers;
 
 mod process;
+
+mod awake;
 
 mod results;
 
@@ -57,7 +61,9 @@ use crate::report::print;
 
 pub(crate) use results::Spread;
 
+use awake::Awake;
 use dialect::Member;
+use order::bouts;
 use results::{Results, Rounds};
 use scenario::{Bout, Plan, Scenario, Steps};
 use servers::{Certificates, Programs, Server, ServerKind};
@@ -139,14 +145,18 @@ pub enum CompareError {
 }
 
 impl CompareSettings {
+    fn rounds(&self) -> u32 {
+        if self.quick { 1 } else { self.rounds }
+    }
+
     fn plan(&self) -> Plan {
-        let (one_at_a_time_s, bursts_s, span_s, pairs_s, search_ms, rest_s) =
-            if self.quick { (4, 2, 2, 2, 600, 1) } else { (12, 3, 4, 10, 800, 2) };
+        let (one_at_a_time_s, bursts_s, span_s, search_ms, rest_s) =
+            if self.quick { (4, 2, 2, 600, 1) } else { (12, 3, 4, 800, 2) };
         Plan {
             one_at_a_time_span: Duration::from_secs(one_at_a_time_s),
             bursts_span: Duration::from_secs(bursts_s),
             span: Duration::from_secs(span_s),
-            pairs_span: Duration::from_secs(pairs_s),
+            pairs_span: Duration::from_secs(2),
             rest: Duration::from_secs(rest_s),
             search_span: Duration::from_millis(search_ms),
             fan_out_rate: 20.0,
@@ -247,43 +257,34 @@ async fn run(settings: &CompareSettings) -> Result<Results, CompareError> {
     let mut rounds = Rounds::default();
     let mut failures = Vec::new();
     let end = clock.now().after(settings.budget);
-    for round in 0..if settings.quick { 1 } else { settings.rounds } {
-        for scenario in settings.scenarios.iter().filter(|it| round == 0 || !it.is_once()) {
-            for server in in_turn(&settings.servers, round).filter(|it| scenario.is_for(*it)) {
-                let what = format!("round {} {scenario:?} {}", round + 1, server.name());
-                if clock.now() > end {
-                    failures.push(format!("{what}: no time left"));
-                    continue;
+    for (round, scenario, server) in bouts(settings) {
+        let what = format!("round {} {scenario:?} {}", round + 1, server.name());
+        if clock.now() > end {
+            failures.push(format!("{what}: no time left"));
+            continue;
+        }
+        match context.bout(scenario, server).await {
+            Ok(steps) => {
+                eprintln!("{:>5.0} s  {what}", clock.now().0 as f64 / 1e6);
+                for (step, figures) in steps {
+                    rounds.add(step, server.name(), &figures);
                 }
-                match context.bout(*scenario, server).await {
-                    Ok(steps) => {
-                        eprintln!("{:>5.0} s  {what}", clock.now().0 as f64 / 1e6);
-                        for (step, figures) in steps {
-                            rounds.add(step, server.name(), &figures);
-                        }
-                    }
-                    Err(reason) => {
-                        eprintln!("{what}: {reason}");
-                        failures.push(format!("{what}: {reason}"));
-                    }
-                }
+            }
+            Err(reason) => {
+                eprintln!("{what}: {reason}");
+                failures.push(format!("{what}: {reason}"));
             }
         }
     }
     drop(certificates_folder);
     Ok(Results {
         began_unix_ms: clock.start_unix_ms(),
-        rounds: if settings.quick { 1 } else { settings.rounds },
+        rounds: settings.rounds(),
         took_s: clock.now().0 / 1_000_000,
         versions: versions(&settings.peers),
         steps: rounds.steps(),
         failures,
     })
-}
-
-/// Everybody once, each round beginning with another: who follows whom is not always the same.
-fn in_turn(servers: &[ServerKind], round: u32) -> impl Iterator<Item = ServerKind> {
-    servers.iter().cycle().skip(round as usize).take(servers.len()).copied()
 }
 
 /// What all bouts share.
@@ -320,7 +321,10 @@ impl Context<'_> {
             token,
             devices,
         };
+        let awake = scenario.is_of_moments().then(|| Awake::keep(self.programs.core)).transpose();
+        let awake = awake.map_err(|error| file_error(Path::new("chrt"), error))?;
         let steps = tokio::task::spawn_blocking(move || bout.run(scenario)).await;
+        drop(awake);
         server.stop().await.map_err(CompareError::Server)?;
         let steps = steps.map_err(|error| CompareError::Load(error.to_string()))?;
         steps.map_err(|error| CompareError::Load(error.to_string()))
@@ -365,18 +369,4 @@ fn versions(peers: &Path) -> std::collections::BTreeMap<String, String> {
 
 fn file_error(path: &Path, error: std::io::Error) -> CompareError {
     CompareError::File { path: path.display().to_string(), error }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn everybody_has_a_turn_in_each_round_and_another_begins() {
-        use ServerKind::{Floor, Lamplighter, Nats};
-        let order = |round| in_turn(&[Lamplighter, Nats, Floor], round).collect::<Vec<_>>();
-        assert_eq!(order(0), [Lamplighter, Nats, Floor]);
-        assert_eq!(order(1), [Nats, Floor, Lamplighter]);
-        assert_eq!(order(3), order(0));
-    }
 }

@@ -63,6 +63,16 @@ impl Scenario {
         matches!(self, Self::Idle | Self::IdleTls)
     }
 
+    /// Messages that come one by one and take 0.1 ms each: the machine's own hiccups are longer than that.
+    pub(super) const fn is_of_moments(self) -> bool {
+        matches!(self, Self::Pairs | Self::Commands)
+    }
+
+    /// How often everybody has a turn in a round: hiccups come in swarms, so many short turns say more.
+    pub(super) const fn turns(self) -> u32 {
+        if self.is_of_moments() { 5 } else { 1 }
+    }
+
     /// Whether a server can take part.
     pub(super) const fn is_for(self, server: ServerKind) -> bool {
         match self {
@@ -91,7 +101,7 @@ pub(super) struct Plan {
     pub(super) one_at_a_time_span: Duration,
     pub(super) bursts_span: Duration,
     pub(super) span: Duration,
-    /// Of messages one at a time to one of many: a p99 of 4 s is one hiccup of the machine's, 40 ms long.
+    /// Of messages one at a time to one of many; short, since it is taken often ([`Scenario::turns`]).
     pub(super) pairs_span: Duration,
     pub(super) search_span: Duration,
     /// Before idle connections are measured: buffers are given back, garbage is collected.
