@@ -51,8 +51,9 @@ impl Pace {
         let since = now - last;
         let over = since.max(AVERAGED_OVER).as_secs_f64();
         let share = since.as_secs_f64() / over;
-        // Many at once count as a crowd of that size, and for as long as it took them to come.
-        let came = (tickets as f64 * window.as_secs_f64() / over).min(CROWD_MAX * share);
+        // Many at once count as a crowd of that size, and for a window at most, also if they end a rest.
+        let came_max = CROWD_MAX * since.min(STRETCHED_MAX).as_secs_f64() / over;
+        let came = (tickets as f64 * window.as_secs_f64() / over).min(came_max);
         self.crowd = self.crowd * (1.0 - share) + came;
     }
 }
@@ -114,6 +115,13 @@ mod tests {
             crowd.now += WINDOW;
             crowd.pace.start(crowd.now, WINDOW, 100_000);
             assert_eq!(crowd.pace.wait(crowd.now, WINDOW), WINDOW);
+        }
+        for rest in [20, 50, 200, 1000].map(Duration::from_millis) {
+            let mut crowd = Crowd::new();
+            crowd.pace.start(crowd.now, WINDOW, 1);
+            crowd.now += rest;
+            crowd.pace.start(crowd.now, WINDOW, 100_000);
+            assert_eq!(crowd.pace.wait(crowd.now, WINDOW), WINDOW, "after {rest:?} of nothing");
         }
         assert_eq!(crowd.wait_at(10_000), 4 * WINDOW);
         crowd.now += Duration::from_secs(1);
