@@ -11,7 +11,7 @@ use firmware_client::driver::tls_config;
 use rustls::ClientConfig;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
@@ -140,7 +140,7 @@ impl Server {
         certificates: Option<&Certificates>,
     ) -> io::Result<Self> {
         let work = tempfile::tempdir()?;
-        let port = free_port().await?;
+        let port = free_port()?;
         let mut command = command(kind, programs, certificates, work.path(), port)?;
         let log = std::fs::File::create(work.path().join("log"))?;
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
@@ -253,8 +253,12 @@ fn configured(
         .fold(template.to_owned(), |text, (place, value)| text.replace(place, &value))
 }
 
-async fn free_port() -> io::Result<u16> {
-    Ok(TcpListener::bind(("127.0.0.1", 0)).await?.local_addr()?.port())
+/// A port that nobody has, nor had a moment ago: some servers don't take it then, which a listener of
+/// ours, that says `SO_REUSEADDR`, would.
+fn free_port() -> io::Result<u16> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind(([127, 0, 0, 1], 0).into())?;
+    Ok(socket.local_addr()?.port())
 }
 
 /// Waits until the port answers.
