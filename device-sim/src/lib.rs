@@ -49,6 +49,8 @@ pub mod link;
 
 pub mod metrics;
 
+mod spread;
+
 pub mod progress;
 
 pub mod report;

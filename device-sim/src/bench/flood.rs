@@ -17,8 +17,8 @@ use super::{Bench, Row, peers};
 use crate::clock::{Clock, Micros};
 use crate::hub::HubError;
 use crate::link::{Link, LinkError};
-use crate::peers::Spread;
 use crate::schedule::Periodic;
+use crate::spread::Spread;
 
 const SETTLE: Duration = Duration::from_secs(3);
 /// Reports that a flooder writes before it looks for acks.
@@ -40,7 +40,7 @@ pub(super) struct Settings {
     #[arg(long, default_value_t = 5_000.0)]
     flood_rate: f64,
     /// How often there is a calm part and a flood after it
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=9))]
     turns: u32,
     /// How long each part takes
     #[arg(long, value_parser = crate::args::span, default_value = "20s")]

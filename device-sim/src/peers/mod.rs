@@ -5,12 +5,12 @@
 //! others, speaks each protocol by a small adapter, and counts CPU time as the kernel does.
 //!
 //! ```text
-//!   rounds ─▶ scenario ─▶ server (a fresh one) ─▶ load ─▶ engine ─▶ connection ─▶ dialect, ws
+//!   order ─▶ scenario ─▶ server (a fresh one) ─▶ load ─▶ engine ─▶ connection ─▶ dialect, ws
 //!      │                                           └─ figures
 //!      └─▶ results ─▶ marks, page, chart ─▶ docs/, README.md
 //! ```
 //!
-//! Read in this order: `scenario`, `load`, `engine`, `connection`, `dialect`, then `results` and `page`.
+//! Read in this order: `order`, `scenario`, `load`, `engine`, `connection`, `dialect`, then `results` and `page`.
 
 mod order;
 
@@ -58,8 +58,6 @@ use crate::clock::Clock;
 use crate::hub::{Hub, HubError};
 use crate::provision::{register, tokens_of};
 use crate::report::print;
-
-pub(crate) use results::Spread;
 
 use awake::Awake;
 use dialect::Member;

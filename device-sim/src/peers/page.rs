@@ -4,8 +4,9 @@
 use serde::Deserialize;
 
 use super::marks::{MARKS, OURS, Relation};
-use super::results::{Results, Spread};
+use super::results::Results;
 use super::servers::ServerKind;
+use crate::spread::Spread;
 
 /// What stands between these is kept.
 const BY_HAND: &str = "<!-- by hand -->";
