@@ -276,11 +276,8 @@ impl Broker {
         Ok(peer)
     }
 
-    /// Lets a peer go. Only the device's current session makes it absent.
-    pub fn leave(&self, now: Now, peer: &Peer, patterns: &[proto::ChannelPattern], reason: &str) {
-        for pattern in patterns {
-            self.unsubscribe(pattern, peer.mailbox.id());
-        }
+    /// Lets a peer go, whose subscriptions have ended. Only the device's current session makes it absent.
+    pub fn leave(&self, now: Now, peer: &Peer, reason: &str) {
         self.sessions.lock().remove(&peer.mailbox.id());
         let Some(session) = &peer.device else { return };
         {

@@ -16,23 +16,22 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Instant;
 
 use proto::envelope::{Envelope, Gap, GapReason, Kind, Position};
 use proto::{ChannelName, ChannelPattern};
 
 use super::Broker;
 use super::channel::{Page, Rest, Revisions};
-use super::filter::Filter;
-use super::shape::Shape;
 use super::subscribe::Beginning;
-use crate::codec::request::Subscription;
-use crate::codec::{Encoding, Frame};
+use crate::codec::Frame;
 use crate::mailbox::{Lag, Mailbox};
 use crate::metrics::{Drop as Dropped, Limit};
 
+mod choices;
 #[cfg(test)]
 mod tests;
+
+pub use choices::{Choice, Choices, Sifted};
 
 /// A scan that found no more than this share of what the mailbox holds ends the lag: as much again comes in
 /// the time of one more.
@@ -61,50 +60,18 @@ pub enum Piece {
 /// The subscriptions of one connection, and what they owe it.
 #[derive(Debug, Default)]
 pub struct Reader {
-    patterns: Vec<ChannelPattern>,
-    /// What each of them asked for, in their order.
-    choices: Vec<Choice>,
-    /// They didn't all ask for the same encoding.
-    differ: bool,
-    /// One of them wants less than all.
-    chooses: bool,
+    choices: Choices,
+    /// Boxed: most of the time it is nothing.
+    owed: Option<Box<Owed>>,
+}
+
+/// What is owed before the mailbox.
+#[derive(Debug, Default)]
+struct Owed {
     work: VecDeque<Work>,
     /// Bytes of live messages in `work`.
     aside: usize,
     lagging: Option<Scan>,
-}
-
-/// How a subscription wants its messages.
-#[derive(Debug, Default)]
-pub struct Choice {
-    /// How the content is written; none: as the peer's envelopes are.
-    encoding: Option<Encoding>,
-    /// Which devices' messages.
-    filter: Option<Box<Filter>>,
-    /// How often.
-    shape: Option<Box<Shape>>,
-}
-
-impl Choice {
-    /// As it was asked for.
-    pub fn of(wanted: &Subscription) -> Self {
-        Self {
-            encoding: wanted.encoding,
-            filter: wanted.labels.clone().map(|labels| Box::new(Filter::new(labels))),
-            shape: wanted.pace.map(|pace| Box::new(Shape::new(pace))),
-        }
-    }
-}
-
-/// What becomes of a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sifted {
-    /// It is sent, in this encoding; none: as the peer's envelopes are.
-    Send(Option<Encoding>),
-    /// It waits for its subscription's beat.
-    Held,
-    /// No subscription wants it.
-    Unwanted,
 }
 
 #[derive(Debug)]
@@ -128,119 +95,62 @@ struct Scan {
     bytes: usize,
 }
 
+impl Owed {
+    /// Whether it is something.
+    fn is_some(&self) -> bool {
+        !self.work.is_empty() || self.lagging.is_some()
+    }
+
+    fn pass(&mut self, pattern: ChannelPattern, revisions: Revisions) {
+        self.work.push_back(Work::Pass { pattern, revisions, cursor: None });
+    }
+}
+
 impl Reader {
     /// Takes up a subscription. A pattern that is there already begins anew.
     pub fn begin(&mut self, pattern: &ChannelPattern, beginning: Beginning) {
-        match self.patterns.iter().position(|known| known == pattern) {
-            Some(at) => {
-                let older = std::mem::replace(&mut self.choices[at], beginning.choice);
-                // Its new position is behind what waited for a beat: that comes first, unless the newest
-                // values do.
-                let waited = older.shape.map(|mut shape| shape.take_all()).unwrap_or_default();
-                let is_owed = beginning.recovered.is_none() && beginning.snapshot.is_none();
-                if is_owed && !waited.is_empty() {
-                    self.work.push_back(Work::Recovered(waited));
-                }
-            }
-            None => {
-                self.patterns.push(pattern.clone());
-                self.choices.push(beginning.choice);
-            }
+        let waited = self.choices.begin(pattern, beginning.choice);
+        // Its new position is behind what waited for a beat: that comes first, unless the newest
+        // values do.
+        let comes_first = beginning.recovered.is_none() && beginning.snapshot.is_none();
+        if comes_first && !waited.is_empty() {
+            self.owe().work.push_back(Work::Recovered(waited));
         }
-        self.compare();
         if let Some(frames) = beginning.recovered {
-            self.work.push_back(Work::Recovered(frames.into()));
+            self.owe().work.push_back(Work::Recovered(frames.into()));
         }
         if let Some(revisions) = beginning.snapshot {
-            self.pass(pattern.clone(), revisions);
+            self.owe().pass(pattern.clone(), revisions);
         }
     }
 
     /// Ends a subscription.
     pub fn end(&mut self, pattern: &ChannelPattern) {
-        if let Some(at) = self.patterns.iter().position(|known| known == pattern) {
-            self.patterns.remove(at);
-            self.choices.remove(at);
+        self.choices.end(pattern);
+        if let Some(owed) = &mut self.owed {
+            owed.work.retain(|work| match work {
+                Work::Recovered(_) | Work::Aside(_) => true,
+                Work::Pass { pattern: of, .. } => of != pattern,
+            });
         }
-        self.compare();
-        self.work.retain(|work| match work {
-            Work::Recovered(_) | Work::Aside(_) => true,
-            Work::Pass { pattern: of, .. } => of != pattern,
-        });
     }
 
-    /// The patterns subscribed to.
-    pub fn patterns(&self) -> &[ChannelPattern] {
-        &self.patterns
+    /// What was subscribed to, and how.
+    pub fn choices(&self) -> &Choices {
+        &self.choices
     }
 
-    /// What becomes of this message: the first subscription that wants it decides. Costs a comparison
-    /// where all want all in the same encoding.
-    /// One that was missed, and so isn't live, waits for no beat: the peer's position is behind it already.
-    pub fn sift(&mut self, broker: &Broker, frame: &Arc<Frame>, is_live: bool) -> Sifted {
-        if !self.differ && !self.chooses {
-            return Sifted::Send(self.choices.first().and_then(|choice| choice.encoding));
-        }
-        let channel = frame.message().channel;
-        for (pattern, choice) in self.patterns.iter().zip(&mut self.choices) {
-            let wants = |filter: &mut Box<Filter>| filter.passes(broker, channel);
-            if !pattern.matches(channel) || !choice.filter.as_mut().is_none_or(wants) {
-                continue;
-            }
-            let Some(shape) = choice.shape.as_mut().filter(|_| is_live) else {
-                return Sifted::Send(choice.encoding);
-            };
-            if shape.offer(frame) {
-                broker.metrics.dropped(Dropped::Conflated, 1);
-            }
-            return Sifted::Held;
-        }
-        Sifted::Unwanted
-    }
-
-    /// The next message whose beat has come, with its encoding.
-    pub fn on_beat(&mut self, now: fn() -> Instant) -> Option<(Arc<Frame>, Option<Encoding>)> {
-        if !self.chooses {
-            return None;
-        }
-        let now = now();
-        let mut choices = self.choices.iter_mut();
-        choices.find_map(|choice| Some((choice.shape.as_mut()?.next(now)?, choice.encoding)))
-    }
-
-    /// When the next beat is that something waits for; `None` if nothing does.
-    pub fn beat(&self) -> Option<Instant> {
-        if !self.chooses {
-            return None;
-        }
-        self.choices.iter().filter_map(|choice| choice.shape.as_ref()?.beat()).min()
-    }
-
-    /// Whether something of what waits for its beat has to be sent before more is taken.
-    pub fn is_full(&self) -> bool {
-        let is_full = |choice: &Choice| choice.shape.as_deref().is_some_and(Shape::is_full);
-        self.chooses && self.choices.iter().any(is_full)
-    }
-
-    /// How the values of this subscription's snapshot are to be written, if it says so.
-    pub fn encoding_for(&self, pattern: &ChannelPattern) -> Option<Encoding> {
-        let at = self.patterns.iter().position(|known| known == pattern)?;
-        self.choices[at].encoding
-    }
-
-    /// Whether a subscription asks for JSON, which is longer.
-    pub fn asks_for_json(&self) -> bool {
-        self.choices.iter().any(|choice| choice.encoding == Some(Encoding::Json))
+    /// What becomes of a message, and what waits for a beat.
+    pub fn choices_mut(&mut self) -> &mut Choices {
+        &mut self.choices
     }
 
     /// The mailbox left messages out: what is owed is no queue any more but the newest values.
     pub fn lag(&mut self, broker: &Broker, mut lag: Lag) -> Envelope<'static> {
         // What waits for its beat would come after newer values.
-        for shape in self.choices.iter_mut().filter_map(|choice| choice.shape.as_mut()) {
-            if let Some((lowest, count)) = shape.clear() {
-                lag.from = lag.from.min(lowest);
-                lag.dropped += count;
-            }
+        for (lowest, count) in self.choices.clear() {
+            lag.from = lag.from.min(lowest);
+            lag.dropped += count;
         }
         broker.metrics.gaps.inc();
         broker.metrics.limit_hit(Limit::Mailbox);
@@ -251,38 +161,50 @@ impl Reader {
 
     /// Whether something is owed before the mailbox.
     pub fn is_behind(&self) -> bool {
-        !self.work.is_empty() || self.lagging.is_some()
+        self.owed.as_deref().is_some_and(Owed::is_some)
     }
 
     /// Whether the mailbox counts instead of queueing.
     pub fn is_lagging(&self) -> bool {
-        self.lagging.is_some()
+        self.owed.as_deref().is_some_and(|owed| owed.lagging.is_some())
     }
 
     /// Whether live messages are put aside, since a snapshot is on its way: so a reader that wants the newest of
     /// each channel doesn't lag because of the others' changes while it gets the last values of a city.
     pub fn takes_aside(&self) -> bool {
-        let has_room = |choice: &Choice| choice.shape.as_deref().is_none_or(Shape::has_room_aside);
-        self.chooses
-            && self.lagging.is_none()
-            && self.aside < ASIDE_BYTES_MAX
-            && self.choices.iter().all(has_room)
+        let has_room = |owed: &Owed| owed.lagging.is_none() && owed.aside < ASIDE_BYTES_MAX;
+        self.choices.takes_aside() && self.owed.as_deref().is_none_or(has_room)
     }
 
     /// Puts a live message behind what is owed.
     pub fn put_aside(&mut self, frame: &Arc<Frame>) {
-        self.aside += frame.len();
-        if let Some(Work::Aside(frames)) = self.work.back_mut() {
+        let owed = self.owe();
+        owed.aside += frame.len();
+        if let Some(Work::Aside(frames)) = owed.work.back_mut() {
             frames.push_back(frame.clone());
         } else {
-            self.work.push_back(Work::Aside(VecDeque::from([frame.clone()])));
+            owed.work.push_back(Work::Aside(VecDeque::from([frame.clone()])));
         }
     }
 
     /// The next thing to send, or `None` if the mailbox is next. An empty page is not sent; so this
     /// may return nothing while [`Reader::is_behind`] holds, after a bounded amount of looking.
     pub fn next(&mut self, broker: &Broker, mailbox: &Mailbox, page_bytes: usize) -> Option<Piece> {
-        match self.work.front_mut() {
+        let piece = self.next_piece(broker, mailbox, page_bytes);
+        if !self.is_behind() {
+            self.owed = None;
+        }
+        piece
+    }
+
+    fn next_piece(
+        &mut self,
+        broker: &Broker,
+        mailbox: &Mailbox,
+        page_bytes: usize,
+    ) -> Option<Piece> {
+        let owed = self.owed.as_deref_mut()?;
+        match owed.work.front_mut() {
             None => {
                 self.finish_scan(broker, mailbox);
                 None
@@ -290,16 +212,16 @@ impl Reader {
             Some(Work::Recovered(frames)) => {
                 let frame = frames.pop_front();
                 if frames.is_empty() {
-                    self.work.pop_front();
+                    owed.work.pop_front();
                 }
                 frame.map(Piece::Message)
             }
             Some(Work::Aside(frames)) => {
                 let frame = frames.pop_front();
                 if frames.is_empty() {
-                    self.work.pop_front();
+                    owed.work.pop_front();
                 }
-                self.aside -= frame.as_ref().map_or(0, |frame| frame.len());
+                owed.aside -= frame.as_ref().map_or(0, |frame| frame.len());
                 frame.map(Piece::Message)
             }
             Some(Work::Pass { .. }) => self.next_page(broker, mailbox, page_bytes),
@@ -312,19 +234,17 @@ impl Reader {
         mailbox: &Mailbox,
         page_bytes: usize,
     ) -> Option<Piece> {
-        let Some(Work::Pass { pattern, revisions, cursor }) = self.work.front_mut() else {
+        let owed = self.owed.as_deref_mut()?;
+        let Some(Work::Pass { pattern, revisions, cursor }) = owed.work.front_mut() else {
             return None;
         };
         let Page { mut values, cursor: next, rest } =
             broker.page(pattern, *revisions, cursor.as_ref(), page_bytes);
         values.retain(|frame| mailbox.may_see(frame));
-        let at = self.patterns.iter().position(|known| known == pattern);
-        if let Some(filter) = at.and_then(|at| self.choices[at].filter.as_mut()) {
-            values.retain(|frame| filter.passes(broker, frame.message().channel));
-        }
+        self.choices.filter(pattern, broker, &mut values);
         let last = rest == Rest::Nothing;
-        let scanning = self.lagging.is_some();
-        if let Some(scan) = &mut self.lagging {
+        let scanning = owed.lagging.is_some();
+        if let Some(scan) = &mut owed.lagging {
             scan.bytes += values.iter().map(|frame| frame.len()).sum::<usize>();
         }
         // The pages of a scan have no end that means anything; the pass that ends the lag has.
@@ -341,7 +261,7 @@ impl Reader {
         });
         *cursor = next;
         if last {
-            self.work.pop_front();
+            owed.work.pop_front();
             broker.metrics.snapshots.inc();
         }
         piece
@@ -349,34 +269,31 @@ impl Reader {
 
     /// A round is over: resume if little changed meanwhile, else go round again.
     fn finish_scan(&mut self, broker: &Broker, mailbox: &Mailbox) {
-        let Some(scan) = self.lagging.take() else { return };
+        // It was all that was owed.
+        let Some(scan) = self.owed.take().and_then(|owed| owed.lagging) else { return };
         if scan.bytes > mailbox.bytes_max() / SHARE_MAX {
             return self.scan(broker, scan.began);
         }
         let (position, dropped) = broker.resume(mailbox);
         broker.metrics.dropped(Dropped::SlowReader, dropped);
-        let revisions = Revisions { after: scan.began, up_to: position.offset };
-        for pattern in self.patterns.clone() {
-            self.pass(pattern, revisions);
-        }
+        self.pass_all(Revisions { after: scan.began, up_to: position.offset });
     }
 
     fn scan(&mut self, broker: &Broker, after: u64) {
         let began = broker.position().offset;
-        self.lagging = Some(Scan { began, bytes: 0 });
-        for pattern in self.patterns.clone() {
-            self.pass(pattern, Revisions { after, up_to: u64::MAX });
+        self.owe().lagging = Some(Scan { began, bytes: 0 });
+        self.pass_all(Revisions { after, up_to: u64::MAX });
+    }
+
+    fn pass_all(&mut self, revisions: Revisions) {
+        let owed = self.owed.get_or_insert_default();
+        for pattern in self.choices.patterns() {
+            owed.pass(pattern.clone(), revisions);
         }
     }
 
-    fn compare(&mut self) {
-        self.differ = self.choices.windows(2).any(|two| two[0].encoding != two[1].encoding);
-        self.chooses =
-            self.choices.iter().any(|choice| choice.filter.is_some() || choice.shape.is_some());
-    }
-
-    fn pass(&mut self, pattern: ChannelPattern, revisions: Revisions) {
-        self.work.push_back(Work::Pass { pattern, revisions, cursor: None });
+    fn owe(&mut self) -> &mut Owed {
+        self.owed.get_or_insert_default()
     }
 }
 

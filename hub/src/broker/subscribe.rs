@@ -110,6 +110,15 @@ impl Broker {
         }
     }
 
+    /// Ends all subscriptions of a receiver.
+    pub fn unsubscribe_all<'p>(
+        &self,
+        patterns: impl IntoIterator<Item = &'p ChannelPattern>,
+        mailbox: u64,
+    ) {
+        patterns.into_iter().for_each(|pattern| self.unsubscribe(pattern, mailbox));
+    }
+
     /// The position from which on a mailbox that lagged is offered messages again, and how many were
     /// left out since the lag was last reported.
     pub fn resume(&self, mailbox: &Mailbox) -> (Position<'static>, u64) {

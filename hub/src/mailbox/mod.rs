@@ -17,6 +17,7 @@ use proto::CloseCode;
 use crate::access::{Role, Verb};
 use crate::codec::Frame;
 
+mod items;
 pub mod pulse;
 pub mod queue;
 

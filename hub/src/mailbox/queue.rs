@@ -5,13 +5,13 @@
 //! marker and the newest value of every channel that changed, at the pace that the receiver can take,
 //! and then resumes. Memory is bounded by the limit, and what arrives is new.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use proto::CloseCode;
 use smallvec::SmallVec;
 
+use super::items::Items;
 use crate::codec::Frame;
 
 /// What happens to a message that finds the mailbox full.
@@ -76,7 +76,7 @@ impl Taken {
 /// one message, and pays for each line of memory.
 #[derive(Debug)]
 pub struct Queue {
-    items: VecDeque<Item>,
+    items: Items,
     bytes: usize,
     bytes_max: usize,
     overflow: Overflow,
@@ -98,7 +98,7 @@ impl Queue {
     /// Nothing, for at most so many bytes.
     pub fn new(overflow: Overflow, bytes_max: usize) -> Self {
         Self {
-            items: VecDeque::new(),
+            items: Items::default(),
             bytes: 0,
             bytes_max,
             overflow,
@@ -163,7 +163,7 @@ impl Queue {
     /// Forgets all that waits, takes nothing more, and asks to close.
     pub fn end(&mut self, code: CloseCode) {
         (self.ack, self.gap, self.lagging) = (None, None, None);
-        self.items = VecDeque::new();
+        self.items = Items::default();
         self.bytes = 0;
         self.ended = true;
         self.close = Some(code);
@@ -183,23 +183,19 @@ impl Queue {
             taken.items.reserve(self.items.len());
         }
         while bytes < bytes_max
-            && let Some(item) = self.items.pop_front()
+            && let Some(item) = self.items.pop()
         {
             bytes += item_bytes(&item);
             taken.items.push(item);
         }
         self.bytes -= bytes;
-        if self.items.is_empty() {
-            if self.items.capacity() > 32 {
-                self.items = VecDeque::new();
-            }
-            if let Some(lagging) = &mut self.lagging
-                && !lagging.reported
-            {
-                lagging.reported = true;
-                taken.lagging = Some(lagging.lag);
-                lagging.lag.dropped = 0;
-            }
+        if self.items.is_empty()
+            && let Some(lagging) = &mut self.lagging
+            && !lagging.reported
+        {
+            lagging.reported = true;
+            taken.lagging = Some(lagging.lag);
+            lagging.lag.dropped = 0;
         }
         true
     }
@@ -250,7 +246,7 @@ impl Queue {
 
     fn push(&mut self, item: Item, bytes: usize) {
         self.bytes += bytes;
-        self.items.push_back(item);
+        self.items.push(item);
     }
 
     /// Forgets the messages, keeps the answers, and counts from here on.
@@ -270,10 +266,8 @@ impl Queue {
 
     /// Forgets the oldest message; false if there is none.
     fn drop_oldest(&mut self) -> bool {
-        let oldest = self.items.iter().position(|item| matches!(item, Item::Message(_)));
-        let Some(Item::Message(frame)) = oldest.and_then(|at| self.items.remove(at)) else {
-            return false;
-        };
+        let oldest = self.items.take_oldest(|item| matches!(item, Item::Message(_)));
+        let Some(Item::Message(frame)) = oldest else { return false };
         self.bytes -= frame.len();
         let offset = frame.offset();
         let first = || Box::new(Lag { from: offset, to: offset, dropped: 0 });

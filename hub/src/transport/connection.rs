@@ -175,8 +175,8 @@ impl Link {
             return self.wait_for_room(line, context);
         }
         self.stall = None;
-        self.arm(clock::mono(), line.reader.beat());
-        line.armed_for = line.reader.beat();
+        self.arm(clock::mono(), line.reader.choices().beat());
+        line.armed_for = line.reader.choices().beat();
         let late = self.timer.as_mut().poll(context).is_ready();
         let heard = !self.is_paused() && self.hear(line, context)?;
         if late && !heard {
@@ -336,7 +336,8 @@ impl Link {
         };
         if let Some(peer) = self.peer.take() {
             tracing::debug!(peer = %peer.identity, reason, "session ended");
-            broker.leave(Now::read(), &peer, reader.patterns(), reason);
+            broker.unsubscribe_all(reader.choices().patterns(), peer.mailbox.id());
+            broker.leave(Now::read(), &peer, reason);
         }
     }
 }

@@ -174,7 +174,7 @@ impl Outlet {
         }
         match line.pump(self) {
             // Only the task has a timer.
-            Ok(pumped) => pumped == Pumped::Dry && line.reader.beat() == line.armed_for,
+            Ok(pumped) => pumped == Pumped::Dry && line.reader.choices().beat() == line.armed_for,
             Err(end) => {
                 line.end = Some(end);
                 false
@@ -263,7 +263,7 @@ impl Line {
         // While it lags the mailbox holds answers only, and they don't wait for a slow scan; else what
         // it holds comes after what is owed, or is put aside.
         let is_owed_first = behind && !lagging;
-        let has_mail = !self.reader.is_full()
+        let has_mail = !self.reader.choices().is_full()
             && self.mailbox.as_ref().is_some_and(|mailbox| match is_owed_first {
                 true => self.reader.takes_aside() && mailbox.take_whole(BATCH_BYTES, taken),
                 false => mailbox.poll_take(context, BATCH_BYTES, taken).is_ready(),
@@ -284,7 +284,7 @@ impl Line {
     fn on_beat(&mut self, broker: &Broker) {
         let own = self.outbound.encoding();
         while self.outbound.len() < BATCH_BYTES
-            && let Some((frame, encoding)) = self.reader.on_beat(clock::mono)
+            && let Some((frame, encoding)) = self.reader.choices_mut().on_beat(clock::mono)
         {
             broker.metrics.delivered.inc();
             self.outbound.frame_as(encoding.unwrap_or(own), &frame, &broker.types);
@@ -299,7 +299,7 @@ impl Line {
         }
         let own = self.outbound.encoding();
         let page_bytes = match own {
-            Encoding::Protobuf if !self.reader.asks_for_json() => PAGE_BYTES,
+            Encoding::Protobuf if !self.reader.choices().asks_for_json() => PAGE_BYTES,
             Encoding::Protobuf | Encoding::Json => PAGE_BYTES_AS_JSON,
         };
         while self.outbound.len() < BATCH_BYTES && self.reader.is_behind() {
@@ -307,7 +307,7 @@ impl Line {
                 Some(Piece::Message(frame)) => self.message(&frame, false, broker),
                 Some(Piece::Snapshot { pattern, values, last, position }) => {
                     // A page is a message of its own, so that none passes the limit.
-                    let content = self.reader.encoding_for(&pattern).unwrap_or(own);
+                    let content = self.reader.choices().encoding_for(&pattern).unwrap_or(own);
                     let (pattern, types) = (pattern.as_str(), &broker.types);
                     self.outbound.page(content, pattern, &values, last, position, types);
                     break;
@@ -322,7 +322,7 @@ impl Line {
     /// A message that many receive, as this peer wants it.
     fn message(&mut self, frame: &Arc<Frame>, is_live: bool, broker: &Broker) {
         let own = self.outbound.encoding();
-        if let Sifted::Send(content) = self.reader.sift(broker, frame, is_live) {
+        if let Sifted::Send(content) = self.reader.choices_mut().sift(broker, frame, is_live) {
             if is_live && self.reader.is_behind() && !self.reader.is_lagging() {
                 return self.reader.put_aside(frame);
             }

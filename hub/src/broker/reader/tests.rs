@@ -6,7 +6,7 @@ use super::*;
 use crate::broker::Settings;
 use crate::broker::loading::tests::life::{Life, Shelf, dashboard, put};
 use crate::clock;
-use crate::codec::request::Pace;
+use crate::codec::request::{Pace, Subscription};
 use crate::mailbox::{Item, Taken};
 
 const CITY: usize = 600;
@@ -36,7 +36,7 @@ fn take_aside(life: &Life, reader: &mut Reader, mailbox: &Mailbox) -> Taken {
     while mailbox.poll_take(&mut context, 1024, &mut taken).is_ready() {
         for item in &taken.items {
             if let Item::Message(frame) = item
-                && reader.sift(&life.broker, frame, true) != Sifted::Held
+                && reader.choices_mut().sift(&life.broker, frame, true) != Sifted::Held
             {
                 reader.put_aside(frame);
             }
@@ -83,9 +83,9 @@ fn what_comes_live_is_put_aside_and_comes_after_the_snapshot_in_its_order() {
         "what is newer than the snapshot is no part of it"
     );
     assert!(messages.is_sorted());
-    let newest: Vec<_> = std::iter::from_fn(|| reader.on_beat(clock::mono)).collect();
+    let newest: Vec<_> = std::iter::from_fn(|| reader.choices_mut().on_beat(clock::mono)).collect();
     assert_eq!(newest.len(), CITY / 2, "the newest of each, once");
-    assert_eq!(reader.aside, 0);
+    assert!(reader.owed.is_none(), "nothing is kept for what is owed no more");
 }
 
 #[test]

@@ -174,7 +174,8 @@ impl Seat {
 impl Drop for Seat {
     fn drop(&mut self) {
         self.broker.metrics.http_readers.dec();
-        self.broker.leave(Now::read(), &self.peer, &self.patterns, CloseCode::NORMAL.reason());
+        self.broker.unsubscribe_all(&self.patterns, self.peer.mailbox.id());
+        self.broker.leave(Now::read(), &self.peer, CloseCode::NORMAL.reason());
     }
 }
 
