@@ -61,7 +61,7 @@ pub enum Piece {
 #[derive(Debug, Default)]
 pub struct Reader {
     choices: Choices,
-    /// Boxed: most of the time it is nothing.
+    /// There only while something is: most of the time nothing is.
     owed: Option<Box<Owed>>,
 }
 
@@ -96,9 +96,8 @@ struct Scan {
 }
 
 impl Owed {
-    /// Whether it is something.
-    fn is_some(&self) -> bool {
-        !self.work.is_empty() || self.lagging.is_some()
+    fn is_nothing(&self) -> bool {
+        self.work.is_empty() && self.lagging.is_none()
     }
 
     fn pass(&mut self, pattern: ChannelPattern, revisions: Revisions) {
@@ -133,6 +132,7 @@ impl Reader {
                 Work::Pass { pattern: of, .. } => of != pattern,
             });
         }
+        self.settle();
     }
 
     /// What was subscribed to, and how.
@@ -161,7 +161,7 @@ impl Reader {
 
     /// Whether something is owed before the mailbox.
     pub fn is_behind(&self) -> bool {
-        self.owed.as_deref().is_some_and(Owed::is_some)
+        self.owed.is_some()
     }
 
     /// Whether the mailbox counts instead of queueing.
@@ -190,21 +190,8 @@ impl Reader {
     /// The next thing to send, or `None` if the mailbox is next. An empty page is not sent; so this
     /// may return nothing while [`Reader::is_behind`] holds, after a bounded amount of looking.
     pub fn next(&mut self, broker: &Broker, mailbox: &Mailbox, page_bytes: usize) -> Option<Piece> {
-        let piece = self.next_piece(broker, mailbox, page_bytes);
-        if !self.is_behind() {
-            self.owed = None;
-        }
-        piece
-    }
-
-    fn next_piece(
-        &mut self,
-        broker: &Broker,
-        mailbox: &Mailbox,
-        page_bytes: usize,
-    ) -> Option<Piece> {
         let owed = self.owed.as_deref_mut()?;
-        match owed.work.front_mut() {
+        let piece = match owed.work.front_mut() {
             None => {
                 self.finish_scan(broker, mailbox);
                 None
@@ -225,7 +212,9 @@ impl Reader {
                 frame.map(Piece::Message)
             }
             Some(Work::Pass { .. }) => self.next_page(broker, mailbox, page_bytes),
-        }
+        };
+        self.settle();
+        piece
     }
 
     fn next_page(
@@ -283,6 +272,13 @@ impl Reader {
         let began = broker.position().offset;
         self.owe().lagging = Some(Scan { began, bytes: 0 });
         self.pass_all(Revisions { after, up_to: u64::MAX });
+    }
+
+    /// Gives back what held it, once nothing is owed.
+    fn settle(&mut self) {
+        if self.owed.as_deref().is_some_and(Owed::is_nothing) {
+            self.owed = None;
+        }
     }
 
     fn pass_all(&mut self, revisions: Revisions) {

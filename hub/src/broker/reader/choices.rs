@@ -62,19 +62,19 @@ pub struct Choices {
 impl Choices {
     /// Takes up a subscription; returns what waited for the beat of the one that it replaces.
     pub fn begin(&mut self, pattern: &ChannelPattern, choice: Choice) -> VecDeque<Arc<Frame>> {
-        let older = match self.at(pattern) {
-            Some(at) => std::mem::replace(&mut self.list[at].1, choice),
+        let shape = match self.at(pattern) {
+            Some(at) => std::mem::replace(&mut self.list[at].1, choice).shape,
             None => {
                 if self.list.is_empty() {
                     // Most have one.
                     self.list.reserve_exact(1);
                 }
                 self.list.push((pattern.clone(), choice));
-                Choice::default()
+                None
             }
         };
         self.compare();
-        older.shape.map(|mut shape| shape.take_all()).unwrap_or_default()
+        shape.map(|mut shape| shape.take_all()).unwrap_or_default()
     }
 
     /// Ends a subscription.

@@ -135,3 +135,18 @@ fn a_lag_ends_once_what_changes_in_a_round_fits_the_mailbox() {
     }
     assert!(changed > 256, "more than a few change in a round");
 }
+
+#[test]
+fn who_ends_a_subscription_is_owed_nothing_of_it() {
+    let life = Life::begin(&Shelf::default());
+    let mailbox = life.broker.new_mailbox(&dashboard());
+    let mut reader = Reader::default();
+    begin(&life, &mut reader, &mailbox, "news.*", None);
+    begin(&life, &mut reader, &mailbox, "city.*", None);
+    let ended = |pattern| ChannelPattern::parse(pattern).expect("valid");
+    reader.end(&ended("news.*"));
+    assert!(reader.is_behind(), "the other's snapshot is still to come");
+    reader.end(&ended("city.*"));
+    assert!(!reader.is_behind());
+    assert!(reader.next(&life.broker, &mailbox, PAGE).is_none());
+}
