@@ -44,7 +44,7 @@ use crate::codec::Refusal;
 use crate::store::{Records, StoreError, panic_message};
 
 #[cfg(test)]
-pub(super) mod tests;
+pub(crate) mod tests;
 
 /// What is read at once: little enough that a reader who waits for its turn hardly notices.
 const RUN: RunSize = RunSize { records: 512, bytes: 256 * 1024 };

@@ -4,11 +4,11 @@
 //! lock is held for a few lines, and the caller wakes the receiver after every lock is dropped.
 //!
 //! Read [`queue`] for the policy; this file adds the lock, the waker and the budget that all
-//! mailboxes share. [`pulse`] is how a reader over HTTP is seen to take nothing.
+//! mailboxes share. [`wakes`] is what happens to who waits, and [`pulse`] is how a reader over HTTP is seen to take nothing.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -20,9 +20,11 @@ use crate::codec::Frame;
 mod items;
 pub mod pulse;
 pub mod queue;
+pub mod wakes;
 
 pub use pulse::Pulse;
 pub use queue::{Item, Lag, Overflow, Queue, Taken};
+pub use wakes::{Receiver, Waiter, Wake, Wakes};
 
 /// Bytes that all mailboxes together may hold.
 #[derive(Debug)]
@@ -68,49 +70,7 @@ pub struct Mailbox {
 #[derive(Debug)]
 struct Inner {
     queue: Queue,
-    waker: Option<Waker>,
-}
-
-/// To be woken after all locks are dropped.
-#[derive(Debug)]
-#[must_use = "the receiver sleeps until it is woken"]
-pub struct Wake(Option<Waker>);
-
-impl Wake {
-    /// Wakes the receiver, if it waits.
-    pub fn wake(self) {
-        if let Some(waker) = self.0 {
-            waker.wake();
-        }
-    }
-}
-
-/// Receivers to be woken after all locks are dropped, by whoever holds this: at the latest when it is
-/// dropped. Each is in it at most once, since one that is to be woken gives out no second [`Wake`].
-#[derive(Debug, Default)]
-pub struct Wakes(Vec<Waker>);
-
-impl Wakes {
-    /// Adds a receiver, if it waits.
-    pub fn add(&mut self, wake: Wake) {
-        self.0.extend(wake.0);
-    }
-
-    /// Wakes up to `count` of them; whether none is left.
-    pub fn wake_some(&mut self, count: usize) -> bool {
-        let rest = self.0.len().saturating_sub(count);
-        self.0.drain(rest..).for_each(Waker::wake);
-        if rest == 0 {
-            self.0 = Vec::new();
-        }
-        rest == 0
-    }
-}
-
-impl Drop for Wakes {
-    fn drop(&mut self) {
-        self.wake_some(usize::MAX);
-    }
+    waiter: Option<Waiter>,
 }
 
 impl Mailbox {
@@ -126,7 +86,7 @@ impl Mailbox {
         budget: Arc<Budget>,
         sight: Option<Arc<Role>>,
     ) -> Arc<Self> {
-        Arc::new(Self { id, budget, sight, inner: Mutex::new(Inner { queue, waker: None }) })
+        Arc::new(Self { id, budget, sight, inner: Mutex::new(Inner { queue, waiter: None }) })
     }
 
     /// Whether the receiver may see this message, now.
@@ -177,16 +137,28 @@ impl Mailbox {
         taken: &mut Taken,
     ) -> Poll<()> {
         let mut inner = self.inner.lock();
-        let before = inner.queue.bytes();
-        if inner.queue.take(bytes_max, taken) {
-            self.budget.adjust(before, inner.queue.bytes());
+        if self.take(&mut inner.queue, bytes_max, taken) {
             return Poll::Ready(());
         }
-        match &mut inner.waker {
-            Some(waker) => waker.clone_from(context.waker()),
-            waker @ None => *waker = Some(context.waker().clone()),
-        }
+        inner.waiter = Some(Waiter::Task(context.waker().clone()));
         Poll::Pending
+    }
+
+    /// Takes up to about `bytes_max` bytes into `taken`; whether there was anything. If nothing is left, the
+    /// receiver, which is always the same one, is written to by what comes next.
+    pub fn take_or_wait(
+        &self,
+        receiver: impl FnOnce() -> Arc<dyn Receiver>,
+        bytes_max: usize,
+        taken: &mut Taken,
+    ) -> bool {
+        let mut inner = self.inner.lock();
+        let is_some = self.take(&mut inner.queue, bytes_max, taken);
+        taken.is_all = inner.queue.is_idle();
+        if taken.is_all {
+            inner.waiter.get_or_insert_with(|| Waiter::Receiver(receiver()));
+        }
+        is_some
     }
 
     /// Takes what [`Mailbox::poll_take`] would, for a receiver that puts it aside and comes again by itself:
@@ -197,19 +169,16 @@ impl Mailbox {
         if inner.queue.has_left_out() || self.budget.is_spent() {
             return false;
         }
-        let before = inner.queue.bytes();
-        let is_some = inner.queue.take(bytes_max, taken);
-        self.budget.adjust(before, inner.queue.bytes());
-        is_some
+        self.take(&mut inner.queue, bytes_max, taken)
     }
 
     /// Has the receiver woken by what comes next, though something waits already; false, and nothing is
     /// changed, if that is `bytes_max` bytes or more.
-    pub fn wait_for_more(&self, waker: Waker, bytes_max: usize) -> bool {
+    pub fn wait_for_more(&self, waiter: Waiter, bytes_max: usize) -> bool {
         let mut inner = self.inner.lock();
         let is_little = inner.queue.bytes() < bytes_max;
         if is_little {
-            inner.waker = Some(waker);
+            inner.waiter = Some(waiter);
         }
         is_little
     }
@@ -222,9 +191,9 @@ impl Mailbox {
 
     /// The receiver is gone and is woken no more.
     pub fn leave(&self) {
-        let waker = self.inner.lock().waker.take();
+        let waiter = self.inner.lock().waiter.take();
         // Dropped without the lock: it may be the last that holds the receiver.
-        drop(waker);
+        drop(waiter);
     }
 
     /// Why the receiver may get nothing more, if so.
@@ -252,12 +221,19 @@ impl Mailbox {
         self.inner.lock().queue.bytes_max()
     }
 
+    fn take(&self, queue: &mut Queue, bytes_max: usize, taken: &mut Taken) -> bool {
+        let before = queue.bytes();
+        let is_some = queue.take(bytes_max, taken);
+        self.budget.adjust(before, queue.bytes());
+        is_some
+    }
+
     fn with(&self, change: impl FnOnce(&mut Queue)) -> Wake {
         let mut inner = self.inner.lock();
         let before = inner.queue.bytes();
         change(&mut inner.queue);
         self.budget.adjust(before, inner.queue.bytes());
-        Wake(if inner.queue.is_idle() { None } else { inner.waker.take() })
+        Wake(if inner.queue.is_idle() { None } else { inner.waiter.take() })
     }
 }
 
@@ -269,28 +245,9 @@ impl Drop for Mailbox {
 
 #[cfg(test)]
 mod tests {
+    use std::task::Waker;
+
     use super::*;
-
-    #[test]
-    fn receivers_are_woken_in_portions_and_all_at_the_end() {
-        struct Count(AtomicUsize);
-        impl std::task::Wake for Count {
-            fn wake(self: Arc<Self>) {
-                self.0.fetch_add(1, Ordering::Relaxed);
-            }
-        }
-        let woken = Arc::new(Count(AtomicUsize::new(0)));
-        let mut wakes = Wakes::default();
-        wakes.add(Wake(None));
-        for _ in 0..5 {
-            wakes.add(Wake(Some(woken.clone().into())));
-        }
-
-        assert!(!wakes.wake_some(2));
-        assert_eq!(woken.0.load(Ordering::Relaxed), 2);
-        drop(wakes);
-        assert_eq!(woken.0.load(Ordering::Relaxed), 5);
-    }
 
     #[test]
     fn who_may_get_nothing_more_gets_not_even_what_waits() {
@@ -336,6 +293,31 @@ mod tests {
     }
 
     #[test]
+    fn a_receiver_hears_of_what_comes_next_once_nothing_is_left() {
+        #[derive(Debug)]
+        struct Line;
+        impl Receiver for Line {
+            fn join(self: Arc<Self>) -> Option<Arc<dyn Receiver>> {
+                None
+            }
+
+            fn write(&self) {}
+        }
+        let frame = Arc::new(Frame::for_test("a", 1));
+        let queue = Queue::new(Overflow::Conflate, 1000);
+        let mailbox = Mailbox::new(1, queue, Budget::new(1000));
+        let mut taken = Taken::default();
+        let mut take = || mailbox.take_or_wait(|| Arc::new(Line), frame.len(), &mut taken);
+        assert!(!take(), "there is nothing");
+        assert!(mailbox.offer(&frame).0.is_some(), "it waits");
+        assert!(mailbox.offer(&frame).0.is_none(), "it was told");
+        assert!(take());
+        assert!(mailbox.offer(&frame).0.is_none(), "something was left");
+        assert!(take() && take());
+        assert!(mailbox.offer(&frame).0.is_some(), "nothing was");
+    }
+
+    #[test]
     fn who_gathers_is_woken_by_what_comes_next_until_a_batch_waits() {
         let frame = Arc::new(Frame::for_test("a", 1));
         let queue = Queue::new(Overflow::Conflate, 1000);
@@ -343,7 +325,10 @@ mod tests {
         let batch = 3 * frame.len();
         for is_little in [true, true, false] {
             mailbox.offer(&frame).wake();
-            assert_eq!(mailbox.wait_for_more(Waker::noop().clone(), batch), is_little);
+            assert_eq!(
+                mailbox.wait_for_more(Waiter::Task(Waker::noop().clone()), batch),
+                is_little
+            );
         }
         assert!(mailbox.offer(&frame).0.is_none(), "its task is on its way");
     }

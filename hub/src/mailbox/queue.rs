@@ -59,6 +59,8 @@ pub struct Taken {
     pub lagging: Option<Lag>,
     /// The task is to close.
     pub close: Option<CloseCode>,
+    /// Nothing is left, and the receiver is written to by what comes next.
+    pub is_all: bool,
 }
 
 impl Taken {
@@ -69,6 +71,7 @@ impl Taken {
             self.items = SmallVec::new();
         }
         (self.ack, self.gap, self.lagging, self.close) = (None, None, None, None);
+        self.is_all = false;
     }
 }
 

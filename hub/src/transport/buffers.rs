@@ -6,6 +6,8 @@
 use std::cell::RefCell;
 use std::ops::{Deref, DerefMut};
 
+use crate::mailbox::wakes::TOGETHER;
+
 /// One TLS record at its largest (RFC 8446, section 5.2: 16 KiB, 256 bytes and 5 of head), and the
 /// beginning of the next.
 pub const SCRATCH_BYTES: usize = 20 * 1024;
@@ -13,6 +15,9 @@ pub const SCRATCH_BYTES: usize = 20 * 1024;
 /// one for TLS.
 const SPARES_MAX: usize = 4;
 
+/// Buffers for messages that a thread keeps: one for each receiver that is written to together with others,
+/// and what calls nest.
+const MESSAGES_MAX: usize = TOGETHER + SPARES_MAX;
 /// The room of a message's buffer that is kept for another: a full batch, and what growing adds.
 const SPARE_BYTES_MAX: usize = 32 * 1024;
 
@@ -30,7 +35,7 @@ pub fn spare() -> Vec<u8> {
 pub fn give_back(mut buffer: Vec<u8>) {
     buffer.clear();
     MESSAGES.with_borrow_mut(|spares| {
-        if spares.len() < SPARES_MAX && buffer.capacity() <= SPARE_BYTES_MAX {
+        if spares.len() < MESSAGES_MAX && buffer.capacity() <= SPARE_BYTES_MAX {
             spares.push(buffer);
         }
     });

@@ -6,9 +6,9 @@
 //! writes:
 //!
 //! ```text
-//!   publisher ─▶ mailbox ─▶ Outlet::wake ── lock free, nothing owed ──▶ Line::pump ─▶ socket
-//!                                │ else                                     ▲
-//!                                └─▶ the connection's task ─────────────────┘
+//!   publisher ─▶ mailbox ─▶ Outlet::join ── lock free, nothing owed ──▶ Outlet::write ─▶ socket
+//!                                │ else                                        ▲
+//!                                └─▶ the connection's task ── Line::pump ──────┘
 //! ```
 //!
 //! # Guarantees
@@ -17,8 +17,9 @@
 //!   never overtaken by a message from elsewhere.
 //! - Nobody waits for a line but its own task. A publisher that finds it locked, full or behind wakes
 //!   the task and goes on.
-//! - A mailbox that has something is always someone's business: its waker is registered again only
-//!   when it was found empty, under its lock, or when the task is on its way.
+//! - A mailbox that has something is always someone's business: it has someone to call again only when
+//!   nothing was left in it, under its lock, or when the task is on its way.
+//! - What is joined and not yet written is in front: whoever has the line next writes it before all else.
 //!
 //! # Many messages in one moment
 //!
@@ -28,7 +29,7 @@
 //! once; a busy one writes less often, the busier it is. A full batch doesn't wait.
 
 use std::sync::Arc;
-use std::task::{Context, Wake, Waker};
+use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use futures_util::task::AtomicWaker;
@@ -39,6 +40,7 @@ use proto::envelope::{Ack, Envelope, Kind};
 use super::Shared;
 use super::buffers;
 use super::connection::End;
+use super::gathering::Gathering;
 use super::websocket::{self, Assembler, HEAD_BYTES_MAX};
 use super::wire::Wire;
 use crate::broker::channel::{PAGE_BYTES, PAGE_BYTES_AS_JSON};
@@ -46,7 +48,7 @@ use crate::broker::reader::{Piece, Sifted, gap};
 use crate::broker::{Broker, Reader};
 use crate::clock;
 use crate::codec::{Encoding, Frame, Outbound, encode, outbound};
-use crate::mailbox::{Item, Mailbox, Taken};
+use crate::mailbox::{Item, Mailbox, Receiver, Taken, Waiter};
 
 /// What is joined into one WebSocket message: enough to be worth a write, little enough to be freed.
 pub(super) const BATCH_BYTES: usize = 16 * 1024;
@@ -55,7 +57,7 @@ const BATCHES_PER_PUMP: usize = 4;
 /// Deliveries that are closer together than this are gathered: from 4,000 messages a second on.
 const CLOSE_TOGETHER: Duration = Duration::from_micros(250);
 
-/// The sending side of a connection, shared with those who publish to it. As a waker it writes.
+/// The sending side of a connection, shared with those who publish to it, who write.
 #[derive(Debug)]
 pub(super) struct Outlet {
     pub(super) shared: Arc<Shared>,
@@ -80,35 +82,6 @@ pub(super) struct Line {
     pub(super) gathering: Gathering,
     /// Why the connection ends, as a publisher found; or that it has ended.
     end: Option<End>,
-}
-
-/// How far the task is that writes what was gathered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Gathering {
-    /// Nothing is.
-    Not,
-    /// It was called.
-    Called,
-    /// It lets others go first.
-    Waits,
-}
-
-impl Gathering {
-    /// Whether the task has yet to be called for what came.
-    fn call(&mut self) -> bool {
-        let is_first = *self == Self::Not;
-        if is_first {
-            *self = Self::Called;
-        }
-        is_first
-    }
-
-    /// Whether the task, having its turn, lets others go first: once a call, or it would never write.
-    pub(super) fn lets_others_go_first(&mut self) -> bool {
-        let is_called = *self == Self::Called;
-        *self = if is_called { Self::Waits } else { Self::Not };
-        is_called
-    }
 }
 
 /// How far [`Line::pump`] came.
@@ -160,33 +133,88 @@ impl Outlet {
         std::mem::take(&mut line.reader)
     }
 
-    /// Writes what waits, if that can be done here and now; whether it is done.
-    fn deliver(self: &Arc<Self>) -> bool {
-        let Some(mut line) = self.line.try_lock() else { return false };
-        if line.end.is_some() {
-            return true;
-        }
-        if line.wire.is_blocked() || line.reader.is_behind() {
-            return false;
-        }
-        if line.gathers(self) {
-            return !line.gathering.call();
-        }
-        match line.pump(self) {
-            // Only the task has a timer.
-            Ok(pumped) => pumped == Pumped::Dry && line.reader.choices().beat() == line.armed_for,
-            Err(end) => {
-                line.end = Some(end);
-                false
+    /// The line, if someone else than the task may write to it now; else, unless it has ended, the task is
+    /// on its way.
+    fn borrow(&self) -> Option<MutexGuard<'_, Line>> {
+        if let Some(line) = self.line.try_lock() {
+            if line.end.is_some() {
+                return None;
+            }
+            if !line.wire.is_blocked() && !line.reader.is_behind() {
+                return Some(line);
             }
         }
+        self.task.wake();
+        None
+    }
+
+    /// Writes all that waits, as far as that can be done here and now.
+    fn finish(self: &Arc<Self>, mut line: MutexGuard<'_, Line>) {
+        match line.pump(self) {
+            Err(end) => self.ends(line, end),
+            Ok(pumped) => self.put_back(line, pumped == Pumped::Dry),
+        }
+    }
+
+    /// What isn't done is the task's business; so is a new beat, since only the task has a timer.
+    fn put_back(&self, line: MutexGuard<'_, Line>, is_dry: bool) {
+        let is_done = is_dry && line.reader.choices().beat() == line.armed_for;
+        drop(line);
+        if !is_done {
+            self.task.wake();
+        }
+    }
+
+    /// The connection ends, which is its task's business.
+    fn ends(&self, mut line: MutexGuard<'_, Line>, end: End) {
+        line.end = Some(end);
+        drop(line);
+        self.task.wake();
     }
 }
 
-impl Wake for Outlet {
-    fn wake(self: Arc<Self>) {
-        if !self.deliver() {
-            self.task.wake();
+impl Receiver for Outlet {
+    fn join(self: Arc<Self>) -> Option<Arc<dyn Receiver>> {
+        let broker = &self.shared.broker;
+        let mut line = self.borrow()?;
+        if line.gathers(&self) {
+            let is_to_be_called = line.gathering.call();
+            drop(line);
+            if is_to_be_called {
+                self.task.wake();
+            }
+            return None;
+        }
+        if !line.outbound.is_empty() {
+            // Between the two steps of another: both are written here and now.
+            self.finish(line);
+            return None;
+        }
+        let mut taken = Taken::default();
+        if let Some(code) = line.fill(broker, &self, &mut taken) {
+            let end = line.send_batch(broker).err().unwrap_or(End::Close(code));
+            self.ends(line, end);
+            return None;
+        }
+        if !taken.is_all || line.reader.is_behind() || line.outbound.len() >= BATCH_BYTES {
+            self.finish(line);
+            return None;
+        }
+        drop(line);
+        Some(self)
+    }
+
+    fn write(&self) {
+        let Some(mut line) = self.borrow() else { return };
+        match line.send_batch(&self.shared.broker) {
+            Err(end) => self.ends(line, end),
+            Ok(sent) => {
+                if sent == 0 {
+                    line.give_back();
+                }
+                let is_dry = !line.wire.is_blocked();
+                self.put_back(line, is_dry);
+            }
         }
     }
 }
@@ -204,7 +232,7 @@ impl Line {
         let is_close = before.is_some_and(|before| now - before < CLOSE_TOGETHER);
         is_close
             && self.mailbox.as_ref().is_some_and(|mailbox| {
-                mailbox.wait_for_more(Waker::from(outlet.clone()), BATCH_BYTES)
+                mailbox.wait_for_more(Waiter::Receiver(outlet.clone()), BATCH_BYTES)
             })
     }
 
@@ -212,20 +240,17 @@ impl Line {
     /// `outlet` is what the mailbox wakes.
     pub(super) fn pump(&mut self, outlet: &Arc<Outlet>) -> Result<Pumped, End> {
         let mut taken = Taken::default();
-        let waker = Waker::from(outlet.clone());
-        let mut context = Context::from_waker(&waker);
         for _ in 0..BATCHES_PER_PUMP {
             if !self.wire.flush()? {
                 return Ok(Pumped::Blocked);
             }
-            let closing = self.fill(&outlet.shared.broker, &mut context, &mut taken);
+            let closing = self.fill(&outlet.shared.broker, outlet, &mut taken);
             let sent = self.send_batch(&outlet.shared.broker)?;
             if let Some(code) = closing {
                 return Err(End::Close(code));
             }
             if sent == 0 && !self.reader.is_behind() {
-                // What waits holds no buffer.
-                buffers::give_back(self.outbound.take());
+                self.give_back();
                 return Ok(Pumped::Dry);
             }
         }
@@ -250,11 +275,17 @@ impl Line {
         Ok(length)
     }
 
-    /// Joins what waits into the next message. Returns the code, if the mailbox says to close.
+    /// What waits holds no buffer.
+    fn give_back(&mut self) {
+        buffers::give_back(self.outbound.take());
+    }
+
+    /// Joins what waits into the next message; if nothing is left in the mailbox, `outlet`
+    /// hears of what comes. Returns the code, if the mailbox says to close.
     fn fill(
         &mut self,
         broker: &Broker,
-        context: &mut Context<'_>,
+        outlet: &Arc<Outlet>,
         taken: &mut Taken,
     ) -> Option<CloseCode> {
         self.outbound.lend(buffers::spare());
@@ -266,7 +297,7 @@ impl Line {
         let has_mail = !self.reader.choices().is_full()
             && self.mailbox.as_ref().is_some_and(|mailbox| match is_owed_first {
                 true => self.reader.takes_aside() && mailbox.take_whole(BATCH_BYTES, taken),
-                false => mailbox.poll_take(context, BATCH_BYTES, taken).is_ready(),
+                false => mailbox.take_or_wait(|| outlet.clone(), BATCH_BYTES, taken),
             });
         let mut closing = if has_mail { self.mail(broker, taken) } else { None };
         if is_owed_first {
@@ -360,17 +391,4 @@ impl Line {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::Gathering;
-
-    #[test]
-    fn who_gathers_lets_others_go_first_once_however_much_comes_meanwhile() {
-        let mut gathering = Gathering::Not;
-        assert!(gathering.call());
-        assert!(!gathering.call(), "its task is on its way");
-        assert!(gathering.lets_others_go_first());
-        assert!(!gathering.call(), "its task waits for its turn");
-        assert!(!gathering.lets_others_go_first(), "it had to wait already");
-        assert!(gathering.call());
-    }
-}
+mod tests;

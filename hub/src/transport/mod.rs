@@ -25,6 +25,7 @@ pub mod connection;
 pub mod crl;
 mod early;
 mod farewell;
+mod gathering;
 mod incoming;
 mod line;
 pub mod listener;
