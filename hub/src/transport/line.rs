@@ -20,6 +20,7 @@
 //! - A mailbox that has something is always someone's business: it has someone to call again only when
 //!   nothing was left in it, under its lock, or when the task is on its way.
 //! - What is joined and not yet written is in front: whoever has the line next writes it before all else.
+//!   It counts as sent: a revocation in that moment, of some writes' length, doesn't take it back.
 //!
 //! # Many messages in one moment
 //!
@@ -244,12 +245,14 @@ impl Line {
             if !self.wire.flush()? {
                 return Ok(Pumped::Blocked);
             }
+            // Where something is owed the mailbox isn't asked for more, though nothing of it be wanted.
+            let was_behind = self.reader.is_behind();
             let closing = self.fill(&outlet.shared.broker, outlet, &mut taken);
             let sent = self.send_batch(&outlet.shared.broker)?;
             if let Some(code) = closing {
                 return Err(End::Close(code));
             }
-            if sent == 0 && !self.reader.is_behind() {
+            if sent == 0 && !was_behind && !self.reader.is_behind() {
                 self.give_back();
                 return Ok(Pumped::Dry);
             }
@@ -294,10 +297,12 @@ impl Line {
         // While it lags the mailbox holds answers only, and they don't wait for a slow scan; else what
         // it holds comes after what is owed, or is put aside.
         let is_owed_first = behind && !lagging;
+        // At least a message, however much was joined before.
+        let room = BATCH_BYTES.saturating_sub(self.outbound.len()).max(1);
         let has_mail = !self.reader.choices().is_full()
             && self.mailbox.as_ref().is_some_and(|mailbox| match is_owed_first {
-                true => self.reader.takes_aside() && mailbox.take_whole(BATCH_BYTES, taken),
-                false => mailbox.take_or_wait(|| outlet.clone(), BATCH_BYTES, taken),
+                true => self.reader.takes_aside() && mailbox.take_whole(room, taken),
+                false => mailbox.take_or_wait(|| outlet.clone(), room, taken),
             });
         let mut closing = if has_mail { self.mail(broker, taken) } else { None };
         if is_owed_first {

@@ -3,13 +3,16 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Wake;
 
+use proto::ChannelPattern;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Runtime};
 
 use super::*;
 use crate::broker::loading::tests::life::{Life, Shelf};
+use crate::codec::request::Subscription;
 use crate::mailbox::{Budget, Overflow, Queue};
+use crate::selector::Selector;
 use crate::transport::Settings;
 
 /// How often the connection's task was called.
@@ -153,4 +156,34 @@ fn more_than_a_batch_is_written_at_once_as_far_as_it_goes() {
     assert!(bench.join().is_none());
     assert_eq!(bench.calls(), 0);
     assert_eq!(channels(&bench.received()), names);
+}
+
+#[test]
+fn who_was_owed_nothing_that_it_wants_hears_of_what_comes_next() {
+    let bench = Bench::begin();
+    let pattern = ChannelPattern::parse("lamp.*").expect("valid");
+    let labels = Some(Selector::parse("street=high").expect("valid"));
+    let begin = |since| {
+        let wanted =
+            Subscription { since, labels: labels.clone(), ..Subscription::of(pattern.clone()) };
+        bench.life.broker.subscribe(&wanted, &bench.mailbox).expect("there is room")
+    };
+    let first = begin(None);
+    let since = (first.position.epoch, first.position.offset);
+    bench.outlet.line().reader.begin(&pattern, first);
+    bench.life.publish("lamp.0001", b"x");
+    let missed = begin(Some(since));
+    assert_eq!(missed.recovered.as_ref().map(Vec::len), Some(1));
+
+    // The one who waited was told of it while the socket was full.
+    bench.mailbox.leave();
+    bench.outlet.line().reader.begin(&pattern, missed);
+    assert_eq!(bench.turn(), Ok(Pumped::Dry));
+    bench.outlet.line().reader = Reader::default();
+    let called = bench.calls();
+    bench.mailbox.offer(&Arc::new(Frame::for_test("lamp.0002", 2))).wake();
+    if bench.calls() > called {
+        assert_eq!(bench.turn(), Ok(Pumped::Dry));
+    }
+    assert_eq!(channels(&bench.received()), ["0002"]);
 }
